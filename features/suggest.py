@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """Return one line that refuses ``name`` and offers the nearest known name, or the known ones."""
+    """Return one line that refuses ``name`` and offers the nearest known name, or all."""
     names = sorted(known)
     near = get_close_matches(name, names, n=1, cutoff=0.6)
     if near:

@@ -28,7 +28,7 @@ class Candle:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Candles:
-    """Columns of closed bars of one symbol, ascending by ``open_ms``; every array has shape (n,)."""
+    """Columns of closed bars of one symbol, ascending by ``open_ms``; arrays of shape (n,)."""
 
     interval_ms: int
     open_ms: IntArray
