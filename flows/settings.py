@@ -1,0 +1,214 @@
+"""What the pipeline is told: every section and key of `configs/flows.toml`, with its default.
+
+Decides which keys exist, their bounds, and which foreign variables stand for them. Never reads a
+file or a variable itself: `flows.settings_source` does, and refuses what is not declared here.
+The project's root is `TRIBAR_HOME`, or the working directory; relative paths are taken from it.
+Rule: a function gets a section, or a value of one; only composition roots call `load_settings`.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from features.intervals import interval_ms
+from flows.settings_source import read
+
+CONFIG_NAME: Final = "configs/flows.toml"
+# Names that other tools use for the same thing; the first one set wins.
+ALIASES: Final[dict[tuple[str, str], tuple[str, ...]]] = {
+    ("services", "redis_url"): ("TRIBAR_REDIS_URL", "REDIS_URL"),
+    ("services", "mlflow_url"): ("MLFLOW_TRACKING_URI",),
+    ("services", "prefect_url"): ("PREFECT_API_URL",),
+}
+
+
+class Section(BaseModel):
+    """A table of the configuration file: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class Paths(Section):
+    """Where things lie; relative to the project's root."""
+
+    home: Path = Path()
+    lake: str = "data/lake"
+    reports: Path = Path("data/reports")
+    logs: Path = Path("data/logs")
+    run: Path = Path("data/run")
+    redis: Path = Path("data/redis")
+    prefect: Path = Path("data/prefect")
+    mlruns: Path = Path("mlruns")
+    demo: Path = Path("data/demo")
+
+
+class Venue(Section):
+    """The exchange that candles come from."""
+
+    id: str = "bybit"
+    url: str | None = None
+    ws_url: str | None = None
+    api_key: SecretStr = SecretStr("")
+    api_secret: SecretStr = SecretStr("")
+
+
+class Data(Section):
+    """Which candles to fetch and train on."""
+
+    symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
+    interval: str = "15m"
+    days: int = Field(default=365, ge=1, le=5000)
+
+    @field_validator("symbols")
+    @classmethod
+    def _symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("name at least one symbol")
+        if len(set(value)) != len(value):
+            raise ValueError("a symbol is named twice")
+        for symbol in value:
+            if not re.fullmatch(r"[A-Z0-9]{2,30}", symbol):
+                raise ValueError(f"{symbol!r} is not a venue id such as BTCUSDT")
+        return value
+
+    @field_validator("interval")
+    @classmethod
+    def _interval(cls, value: str) -> str:
+        interval_ms(value)
+        return value
+
+
+class Quality(Section):
+    """Thresholds of the quality suite."""
+
+
+class Signal(Section):
+    """The primary signal's rule and its six adaptive parameters."""
+
+    rule: str = "momentum"
+    momentum_threshold: float = 0.008
+    confidence_multiplier: float = 50.0
+    volume_weight: float = 0.2
+    short_ma_weight: float = 0.5
+    med_ma_weight: float = 0.3
+    min_confidence_threshold: float = 0.6
+
+
+class Labels(Section):
+    """The three barriers."""
+
+    profit: float = Field(default=0.02, gt=0, lt=100)
+    loss: float = Field(default=0.01, gt=0, lt=100)
+    horizon_hours: float = Field(default=24.0, gt=0)
+    volatility_scaled: bool = False
+
+
+class TradingCosts(Section):
+    """What a trade costs, as fractions of notional."""
+
+    taker_fee: float = Field(default=0.0005, ge=0, lt=0.1)
+    maker_fee: float = Field(default=0.0002, ge=-0.01, lt=0.1)
+    slippage_base: float = Field(default=0.0001, ge=0, lt=0.1)
+    slippage_volatility: float = Field(default=0.1, ge=0, lt=10)
+    take_profit_is_market: bool = True
+
+
+class Model(Section):
+    """How the model is made."""
+
+    mode: Literal["multi_symbol", "single_symbol"] = "multi_symbol"
+    encoding: Literal["one_hot", "index", "none"] = "one_hot"
+    ensemble_weight: float = Field(default=0.7, ge=0, le=1)
+    seed: int = Field(default=7, ge=0)
+
+
+class Search(Section):
+    """The hyperparameter search."""
+
+    trials: int = Field(default=12, ge=1, le=10_000)
+
+
+class Gate(Section):
+    """What a model must show before it may be traded."""
+
+
+class Registry(Section):
+    """Names in the MLflow registry."""
+
+    model_name: str = Field(default="tribar", pattern=r"^[A-Za-z0-9_-]{1,80}$")
+
+
+class Schedule(Section):
+    """When `retrain` runs by itself (Prefect shows it, and lets people change it)."""
+
+    cron: str = "30 1 * * *"
+    timezone: str = "UTC"
+    deployment: str = Field(default="tribar", pattern=r"^[A-Za-z0-9_-]{1,80}$")
+
+
+class Services(Section):
+    """The local servers, and the external ones used instead where a URL is given."""
+
+    redis_port: int = Field(default=6390, ge=0, le=65535)
+    mlflow_port: int = Field(default=5050, ge=0, le=65535)
+    prefect_port: int = Field(default=4200, ge=0, le=65535)
+    paper_port: int = Field(default=8710, ge=0, le=65535)
+    redis_url: str | None = None
+    mlflow_url: str | None = None
+    prefect_url: str | None = None
+    start_timeout_s: float = Field(default=120.0, ge=1, le=1800)
+    check_timeout_s: float = Field(default=5.0, gt=0, le=120)
+
+    @field_validator("mlflow_url", "prefect_url")
+    @classmethod
+    def _http(cls, value: str | None) -> str | None:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return value.rstrip("/") if value else None
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: str | None) -> str | None:
+        if value and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must start with redis://, rediss:// or unix://")
+        return value or None
+
+
+class Settings(Section):
+    """Every section of the pipeline's configuration."""
+
+    paths: Paths = Paths()
+    venue: Venue = Venue()
+    data: Data = Data()
+    quality: Quality = Quality()
+    signal: Signal = Signal()
+    labels: Labels = Labels()
+    costs: TradingCosts = TradingCosts()
+    model: Model = Model()
+    search: Search = Search()
+    gate: Gate = Gate()
+    registry: Registry = Registry()
+    schedule: Schedule = Schedule()
+    services: Services = Services()
+
+
+def load_settings(home: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings: defaults, then `configs/flows.toml`, then `TRIBAR_<SECTION>__<KEY>`.
+
+    Parameters
+    ----------
+    home
+        The project's root; `TRIBAR_HOME` or the working directory where not given.
+    environ
+        The environment; the process's own where not given.
+
+    Raises
+    ------
+    InputError
+        Where a key is unknown, a value does not fit, or the file is not TOML: one line that names
+        the key, and where it was set.
+    """
+    return read(Settings, file=CONFIG_NAME, aliases=ALIASES, home=home, environ=environ)
