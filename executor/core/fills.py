@@ -1,0 +1,188 @@
+"""How orders are filled where there is no venue: the simulation and the paper exchange.
+
+Decides rounding to tick and lot, the price of a market order, what a bar does to a position with
+orders resting at the venue, fees and funding. Never draws a random number and never knows why an
+order exists. Rule: a bar is walked per position, adverse side first; every rounding goes against
+us, and a rounded quantity or stop never carries more risk than the exact one.
+
+Rounding rules: quantities down to the lot; market fills against the order (a buy up, a sell down);
+both barrier prices towards the entry.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from executor.core.types import FillKind
+from features.barriers import NONE, PROFIT, touch, traded_through
+from features.costs import Costs, slippage, slipped_price
+from features.types import Candle
+
+SCALE_MAX: Final = 1e12
+
+
+def step_scale(step: float) -> float:
+    """Return the smallest power of ten that makes ``step`` a whole number (1e12 at most)."""
+    scale = 1.0
+    while scale < SCALE_MAX:
+        scaled = step * scale
+        if abs(scaled - int(scaled + 0.5)) <= 1e-9 * scaled:
+            break
+        scale *= 10.0
+    return scale
+
+
+def quantise_down(value: float, step: float) -> float:
+    """Return the largest multiple of ``step`` not above ``value`` (>= 0), as its nearest double."""
+    if not value > 0.0:
+        return 0.0
+    scale = step_scale(step)
+    units = int(step * scale + 0.5)
+    count = int(value * scale / units)
+    if (count + 1) * units / scale <= value:
+        count += 1
+    if count * units / scale > value:
+        count -= 1
+    return count * units / scale
+
+
+def quantise_up(value: float, step: float) -> float:
+    """Return the smallest multiple of ``step`` not below ``value`` (>= 0)."""
+    low = quantise_down(value, step)
+    if low >= value:
+        return low
+    scale = step_scale(step)
+    units = int(step * scale + 0.5)
+    count = int(low * scale / units + 0.5) + 1
+    return count * units / scale
+
+
+def quantise_quantity(quantity: float, lot: float) -> float:
+    """Return ``quantity`` rounded down to the lot: never more risk than asked for."""
+    return quantise_down(quantity, lot)
+
+
+def quantise_price(price: float, tick: float, direction: int) -> float:
+    """Return ``price`` rounded to the tick: up for direction 1, down for -1."""
+    return quantise_up(price, tick) if direction > 0 else quantise_down(price, tick)
+
+
+def quantise_barriers(
+    side: int, take_price: float, stop_price: float, tick: float
+) -> tuple[float, float]:
+    """Return ``(take_price, stop_price)`` of a position of ``side``, both towards the entry.
+
+    So the stop never lies further away than the label's, and the take never asks for more.
+    """
+    return quantise_price(take_price, tick, -side), quantise_price(stop_price, tick, side)
+
+
+def market_fill_price(
+    reference: float, side: int, volatility: float, costs: Costs, tick: float
+) -> float:
+    """Return the price of a market order of ``side`` (1 buy, -1 sell).
+
+    Parameters
+    ----------
+    reference : float
+        Price at which the order reaches the market: the open of the bar, or a triggered stop.
+    volatility : float
+        ``volatility_96`` of the last closed bar before the fill, fraction per bar; NaN counts as 0
+        (the base slippage is always paid).
+    """
+    if not volatility >= 0.0:
+        volatility = 0.0
+    slipped = slippage(costs.slippage_base, costs.slippage_volatility, volatility)
+    return quantise_price(slipped_price(reference, side, slipped), tick, side)
+
+
+def fee(quantity: float, price: float, rate: float) -> float:
+    """Return the fee of a fill in quote currency; negative for a rebate."""
+    return quantity * price * rate
+
+
+def funding_payment(side: int, quantity: float, mark_price: float, rate: float) -> float:
+    """Return what the holder's cash gains at a settlement: a long pays a positive rate."""
+    return -side * quantity * mark_price * rate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestingLimit:
+    """A reduce-only limit order on a position: a partial take-profit."""
+
+    client_order_id: str
+    quantity: float
+    price: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resting:
+    """A position and what rests at the venue for it; a price of 0 means not set."""
+
+    side: int
+    quantity: float
+    take_price: float
+    stop_price: float
+    limits: tuple[RestingLimit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalkFill:
+    """What a bar executed: ``client_order_id`` is "" for the attached stop and take."""
+
+    kind: FillKind
+    client_order_id: str
+    quantity: float
+    price: float
+    fee: float
+
+
+def walk_bar(
+    resting: Resting, candle: Candle, volatility: float, costs: Costs, tick: float
+) -> tuple[WalkFill, ...]:
+    """Return the fills of one bar for one position, in order.
+
+    The stop acts first (``features.barriers.touch``: the take only where the stop was not touched
+    or the bar opened beyond the take) and takes all that is left; otherwise limits nearest to the
+    market fill first, where traded through by a tick, then the attached take closes the rest. The
+    attached stop is a market order; so is the take where ``costs.take_profit_is_market``.
+    """
+    side = resting.side
+    stop_price = resting.stop_price or (0.0 if side > 0 else float("inf"))
+    take_price = resting.take_price or (float("inf") if side > 0 else 0.0)
+    reason, reached = touch(side, take_price, stop_price, candle.open, candle.high, candle.low)
+    if reason not in (NONE, PROFIT):
+        price = market_fill_price(reached, -side, volatility, costs, tick)
+        return (_attached(FillKind.STOP, resting.quantity, price, costs.taker_fee),)
+    fills: list[WalkFill] = []
+    left = resting.quantity
+    for limit in sorted(resting.limits, key=lambda order: side * order.price):
+        needed = traded_through(side, limit.price, tick)
+        if (candle.high >= needed) if side > 0 else (candle.low <= needed):
+            quantity = min(limit.quantity, left)
+            left -= quantity
+            paid = fee(quantity, limit.price, costs.maker_fee)
+            fills.append(
+                WalkFill(
+                    kind=FillKind.ORDER,
+                    client_order_id=limit.client_order_id,
+                    quantity=quantity,
+                    price=limit.price,
+                    fee=paid,
+                )
+            )
+    if reason == PROFIT and left > 0.0:
+        price = reached
+        if costs.take_profit_is_market:
+            price = market_fill_price(reached, -side, volatility, costs, tick)
+        fills.append(_attached(FillKind.TAKE, left, price, costs.take_profit_fee))
+    return tuple(fills)
+
+
+def _attached(kind: FillKind, quantity: float, price: float, rate: float) -> WalkFill:
+    return WalkFill(
+        kind=kind,
+        client_order_id="",
+        quantity=quantity,
+        price=price,
+        fee=fee(quantity, price, rate),
+    )

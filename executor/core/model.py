@@ -1,0 +1,100 @@
+"""What the decision core asks of a model.
+
+Decides the shape of a prediction and the facts a model brings with it. Never loads anything
+(``core.bundle`` does). Rule: the core knows only this protocol, so a simulation may bring
+precomputed answers and nothing in ``step`` can tell.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from features.signals import Signal, SignalParams
+
+from features.types import FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SymbolCoverage:
+    """How much history of a symbol the model was trained on."""
+
+    history_days: float
+    coverage: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """The model's answer: probability of a net gain, expected net return and its error.
+
+    ``second_moment`` is E[r²|x] of the net return, ``win_mean`` and ``loss_mean`` (positive) the
+    group's mean net win and loss; sizing needs them. All NaN where the group was never seen.
+    """
+
+    probability: float
+    expected_net: float
+    standard_error: float
+    win_mean: float
+    loss_mean: float
+    second_moment: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """A calibration bucket [lo, hi): out-of-fold count and wins."""
+
+    lo: float
+    hi: float
+    wins: float
+    n: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BarrierSpec:
+    """The barriers the labels were made with; multiples of volatility where scaled."""
+
+    profit: float
+    loss: float
+    horizon_bars: int
+    volatility_scaled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """Facts of a model that decisions use, from its manifest."""
+
+    bundle_sha256: str
+    feature_schema: str
+    feature_names: tuple[str, ...]
+    symbols: Mapping[str, SymbolCoverage]
+    signal: SignalParams
+    barriers: BarrierSpec
+    kappa: float
+    buckets: tuple[Bucket, ...] = ()
+    kelly_fraction: float = 0.25
+    kelly_q90: float = 0.0
+    trained_until_ms: int = 0
+    interval_ms: int = 0
+    adaptive_bounds: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Request:
+    """One question to a model: the features of a bar and the primary signal on it."""
+
+    symbol: str
+    close_ms: int
+    features: FloatArray
+    signal: Signal
+
+
+class Model(Protocol):
+    """Anything that answers requests and knows its facts."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """Return the facts of the manifest."""
+        ...
+
+    def predict_many(self, requests: Sequence[Request]) -> list[Prediction]:
+        """Answer several requests at once, each exactly as it would be answered alone."""
+        ...
