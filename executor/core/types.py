@@ -195,7 +195,10 @@ class Position:
     """An open position and all that its trade record will need.
 
     ``quantity`` is what is still open, ``quantity_opened`` what was ever opened; ``realised``
-    is the gross result of the part already closed, ``exit_value`` its turnover.
+    is the gross result of the part already closed, ``exit_value`` its turnover. The exit plan
+    needs ``reference_price`` (the open at which the entry was decided), the barriers' fractions
+    ``profit`` and ``loss``, ``best_price`` and ``partial_filled``. ``origin`` is "signal" or
+    "exchange"; ``naked_since_ms`` is when the venue first showed it without a stop (0 = never).
     """
 
     symbol: str
@@ -209,6 +212,11 @@ class Position:
     deadline_ms: int
     entry_id: str
     quantity_opened: float
+    reference_price: float
+    profit: float = 0.0
+    loss: float = 0.0
+    best_price: float = 0.0
+    partial_filled: bool = False
     realised: float = 0.0
     exit_value: float = 0.0
     fees: float = 0.0
@@ -218,8 +226,7 @@ class Position:
     regime: str = ""
     origin: str = "signal"
     stop_verified: bool = False
-    best_price: float = 0.0
-    plan_stage: int = 0
+    naked_since_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
