@@ -7,7 +7,6 @@ interval's grid never enters; after any crash the tables hold only whole commits
 """
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,13 @@ import numpy as np
 import polars as pl
 
 from features.errors import InputError
-from features.intervals import INTERVALS_MS, interval_ms
+from features.intervals import INTERVALS_MS
 from features.types import Candles, Funding
 from flows.lake import tables
 from flows.lake.delta import DeltaStore, until_committed
-from flows.lake.tables import INTERVAL, INTERVAL_MS, SYMBOL, VENUE, Series, TableSpec
+from flows.lake.rows import conform, is_of, series_of
+from flows.lake.tables import INTERVAL, SYMBOL, VENUE, Series, TableSpec
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
 PINNED = ("candles", "funding", "mark", "quarantine")
 FILES_PER_SERIES_MAX = 24
 
@@ -51,15 +50,6 @@ class DatasetPin:
 
     version: str  # e.g. "candles@12 funding@3 quarantine@1"; Lake.at() reads it
     content_sha256: str
-
-
-def series_of(venue: str, symbol: str, interval: str) -> Series:
-    """Return the series, refusing names that cannot be a folder's."""
-    for kind, name in (("venue", venue), ("symbol", symbol)):
-        if not NAME.fullmatch(name):
-            raise InputError(f"{kind} {name!r} is not a name of letters, digits and . _ : -")
-    length = 0 if interval == tables.FUNDING_INTERVAL else interval_ms(interval)
-    return Series(venue=venue, symbol=symbol, interval=interval, interval_ms=length)
 
 
 class Lake:
@@ -113,7 +103,7 @@ class Lake:
     def _upsert(
         self, spec: TableSpec, series: Series, frame: pl.DataFrame, seen_ms: int | None
     ) -> Upsert:
-        rows = _conform(spec, series, frame)
+        rows = conform(spec, series, frame)
         if rows.is_empty():
             return Upsert()
         result = Upsert()
@@ -128,7 +118,7 @@ class Lake:
         table = self.delta.open_or_create(spec.name, spec.schema)
         time = pl.col(spec.time)
         span = pl.scan_delta(table).filter(
-            _is(series), time.is_between(rows[spec.time].min(), rows[spec.time].max())
+            is_of(series), time.is_between(rows[spec.time].min(), rows[spec.time].max())
         )
         stored = span.select(spec.time, *spec.values).collect()
         joined = rows.join(stored, on=spec.time, how="left", suffix="_old", coalesce=True)
@@ -190,7 +180,7 @@ class Lake:
         scan = self.delta.scan(spec.name)
         if scan is None:
             return pl.DataFrame(schema={c: spec.schema[c] for c in (spec.time, *spec.values)})
-        scan = scan.filter(_is(series))
+        scan = scan.filter(is_of(series))
         if start_ms is not None:
             scan = scan.filter(pl.col(spec.time) >= start_ms)
         if end_ms is not None:
@@ -234,7 +224,7 @@ class Lake:
         if scan is None:
             return None
         time = pl.col(spec.time)
-        row = scan.filter(_is(series)).select(
+        row = scan.filter(is_of(series)).select(
             time.min().alias("a"), time.max().alias("b"), pl.len()
         )
         first, last, rows = row.collect().row(0)
@@ -267,8 +257,31 @@ class Lake:
         scan = self.delta.scan(tables.QUARANTINE)
         if scan is None:
             return []
-        rows = scan.filter(_is(series_of(venue, symbol, interval))).select("start_ms", "end_ms")
+        rows = scan.filter(is_of(series_of(venue, symbol, interval))).select("start_ms", "end_ms")
         return [(int(a), int(b)) for a, b in rows.sort("start_ms").collect().iter_rows()]
+
+    def reach(self, spec: TableSpec, series: Series) -> int | None:
+        """Return the earliest time the venue was asked for, or None; see :meth:`note_reach`."""
+        scan = self.delta.scan(tables.REACH)
+        if scan is None:
+            return None
+        mine = scan.filter(is_of(series), pl.col("table") == spec.name)
+        least: int | None = mine.select(pl.col("reach_ms").min()).collect().item()
+        return least
+
+    def note_reach(self, spec: TableSpec, series: Series, reach_ms: int) -> None:
+        """Remember that the venue has nothing between ``reach_ms`` and the first stored row."""
+        row = {
+            VENUE: [series.venue],
+            SYMBOL: [series.symbol],
+            INTERVAL: [series.interval],
+            "table": [spec.name],
+            "reach_ms": [reach_ms],
+        }
+        for attempt in until_committed(self.delta.uri(tables.REACH)):
+            with attempt:
+                table = self.delta.open_or_create(tables.REACH, tables.REACH_SCHEMA)
+                self.delta.append(table, pl.DataFrame(row, schema=tables.REACH_SCHEMA), series.name)
 
     # -- pinning and upkeep --------------------------------------------------------------------
 
@@ -321,7 +334,8 @@ class Lake:
     def optimize(self, *, vacuum_hours: int | None = None) -> dict[str, dict[str, int]]:
         """Compact every table and vacuum what is older than the retention; return file counts."""
         names = [spec.name for spec in tables.SERIES_TABLES]
-        names += [tables.RESTATEMENTS, tables.QUARANTINE, tables.UNIVERSE, tables.VERDICTS]
+        names += [tables.RESTATEMENTS, tables.QUARANTINE, tables.REACH, tables.UNIVERSE]
+        names += [tables.VERDICTS]
         return {
             name: {
                 "compacted": self.delta.compact(name),
@@ -334,44 +348,3 @@ class Lake:
         """Compact the series tables where a series has grown into many small files."""
         for spec in tables.SERIES_TABLES:
             self.delta.compact(spec.name, FILES_PER_SERIES_MAX)
-
-
-def _is(series: Series) -> pl.Expr:
-    return (
-        (pl.col(VENUE) == series.venue)
-        & (pl.col(SYMBOL) == series.symbol)
-        & (pl.col(INTERVAL) == series.interval)
-    )
-
-
-def _conform(spec: TableSpec, series: Series, frame: pl.DataFrame) -> pl.DataFrame:
-    """Return ``frame`` as rows of the table: typed, on the grid, one a key (the last one wins)."""
-    missing = [c for c in (spec.time, *spec.values) if c not in frame.columns]
-    if missing:
-        raise InputError(
-            f"{series.name}: column {missing[0]!r} is missing; "
-            f"{spec.name} need {', '.join((spec.time, *spec.values))}"
-        )
-    try:
-        rows = frame.select(
-            pl.lit(series.venue).alias(VENUE),
-            pl.lit(series.symbol).alias(SYMBOL),
-            pl.lit(series.interval).alias(INTERVAL),
-            pl.lit(series.interval_ms, dtype=pl.Int64).alias(INTERVAL_MS),
-            pl.col(spec.time).cast(pl.Int64),
-            *(pl.col(c).cast(pl.Float64) for c in spec.values),
-        )
-    except pl.exceptions.InvalidOperationError as error:
-        line = str(error).splitlines()[0]
-        raise InputError(f"{series.name}: a column is not a number: {line}") from error
-    if rows[spec.time].null_count():
-        raise InputError(f"{series.name}: {rows[spec.time].null_count()} rows have no {spec.time}")
-    if series.interval_ms:
-        off = rows.filter(pl.col(spec.time) % series.interval_ms != 0)
-        if not off.is_empty():
-            raise InputError(
-                f"{series.name}: {off.height} of {rows.height} stamps are not on the "
-                f"{series.interval} grid, first {off[spec.time][0]}; stamps must be the bar's open "
-                "in UTC milliseconds"
-            )
-    return rows.unique(spec.time, keep="last").sort(spec.time)

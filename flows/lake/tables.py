@@ -66,6 +66,15 @@ QUARANTINE_SCHEMA: dict[str, pl.DataType] = {
     "kind": pl.String(),
 }
 
+REACH = "reach"
+REACH_SCHEMA: dict[str, pl.DataType] = {
+    VENUE: pl.String(),
+    SYMBOL: pl.String(),
+    INTERVAL: pl.String(),
+    "table": pl.String(),
+    "reach_ms": pl.Int64(),  # the venue was asked from here on: before the first row it has none
+}
+
 UNIVERSE = "universe"
 UNIVERSE_SCHEMA: dict[str, pl.DataType] = {
     VENUE: pl.String(),

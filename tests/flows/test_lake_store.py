@@ -1,6 +1,8 @@
 """The lake keeps every row once, whatever is written again, changed, or written at the same time."""
 
 import multiprocessing
+import resource
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -174,7 +176,7 @@ def test_the_hash_knows_content_not_history(tmp_path):
     one, two = Lake(tmp_path / "1"), Lake(tmp_path / "2")
     one.upsert_candles("bybit", "BTCUSDT", "15m", bars(0, 40))
     for first in (30, 0, 15):
-        two.upsert_candles("bybit", "BTCUSDT", "15m", bars(first, 15 if first == 15 else 15))
+        two.upsert_candles("bybit", "BTCUSDT", "15m", bars(first, 15))
     two.upsert_candles("bybit", "BTCUSDT", "15m", bars(0, 40))
     hashes = {
         lake.pin("bybit", ["BTCUSDT"], "15m", 0, 40 * STEP).content_sha256 for lake in (one, two)
@@ -241,9 +243,6 @@ def test_a_full_disk_leaves_the_table_as_it_was(tmp_path):
 
 
 def _write_with_small_files(folder: str, queue) -> None:
-    import resource
-    import signal
-
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     try:
