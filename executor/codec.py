@@ -61,7 +61,7 @@ def decode(kind: type[Any], text: str | bytes) -> Any:
         Where the text is not JSON or does not fit the dataclass.
     """
     try:
-        return _decoder(kind)(orjson.loads(text))
+        return _decoder(kind)(orjson.loads(text))  # type: ignore[arg-type]  # types hash
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise CodecError(f"journal row is not a {kind.__name__}: {error}") from error
 

@@ -7,7 +7,7 @@ catches names the classes it can handle; what an attempt *may have done* decides
 
 
 class VenueError(Exception):
-    """The exchange did not do what was asked. ``code`` is the venue's own, "" where it gave none."""
+    """The exchange did not do what was asked; ``code`` is its own, "" where it gave none."""
 
     def __init__(self, message: str, *, code: str = "") -> None:
         super().__init__(message)

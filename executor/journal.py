@@ -201,10 +201,11 @@ class Journal:
             if entry.equity is not None:
                 db.execute("INSERT OR REPLACE INTO equity VALUES (?, ?, ?)", entry.equity)
             if entry.params is not None:
-                db.execute("INSERT INTO params (event_seq, body) VALUES (?, ?)", (seq, entry.params))
+                row = (seq, entry.params)
+                db.execute("INSERT INTO params (event_seq, body) VALUES (?, ?)", row)
             if entry.snapshot is not None:
-                row = (1, seq, entry.snapshot)
-                db.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?)", row)
+                row = (seq, entry.snapshot)
+                db.execute("INSERT OR REPLACE INTO snapshots VALUES (1, ?, ?)", row)
         return seq
 
     def done(self, kind: str, client_order_ids: Sequence[str]) -> None:

@@ -198,10 +198,8 @@ def known_keys() -> dict[str, frozenset[str]]:
         for name, info in Settings.model_fields.items()
         if isinstance(info.annotation, type) and issubclass(info.annotation, Section)
     }
-    known.update(
-        {name: frozenset(f.name for f in fields(kind)) for name, kind in _override_sections().items()}
-    )
-    return known
+    risk = _override_sections().items()
+    return known | {name: frozenset(f.name for f in fields(kind)) for name, kind in risk}
 
 
 def load_settings(file: Path | None = None, env: Mapping[str, str] | None = None) -> Settings:
@@ -232,9 +230,7 @@ def load_settings(file: Path | None = None, env: Mapping[str, str] | None = None
     )
 
 
-def make_params(
-    settings: Settings, instruments: Mapping[str, Instrument], costs: Costs
-) -> Params:
+def make_params(settings: Settings, instruments: Mapping[str, Instrument], costs: Costs) -> Params:
     """Return the core's parameters: the profile, with the single numbers that were overridden."""
     params = Params(
         interval_ms=interval_ms(settings.trading.interval), instruments=instruments, costs=costs
@@ -286,7 +282,9 @@ def _check_environment(settings: Settings) -> None:
     if environment == "live" and settings.trading.live_confirmation != LIVE_CONFIRMATION:
         raise InputError(f'[trading] live_confirmation: to trade live, write "{LIVE_CONFIRMATION}"')
     if environment != "paper" and settings.feed.acknowledge_url:
-        raise InputError("[feed] acknowledge_url: only the paper exchange runs in lockstep; unset it")
+        raise InputError(
+            "[feed] acknowledge_url: only the paper exchange runs in lockstep; unset it"
+        )
     if settings.lease.ttl_ms <= settings.venue.recv_window_ms + settings.lease.margin_ms:
         raise InputError("[lease] ttl_ms: must be longer than recv_window_ms + margin_ms")
 

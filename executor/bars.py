@@ -1,0 +1,144 @@
+"""Which bars are closed, and when a close is complete.
+
+Decides that a bar counts only when a newer one has begun, that its values are trusted only where
+the venue confirmed them (else they are asked for again by REST), that bars of a symbol come out in
+order without a hole that could have been filled, and that one close carries all symbols. Never
+does I/O and never reads a clock. Rule: a bar comes out once; an unfinished one never.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from features.types import Candle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hole:
+    """Bars of a symbol from ``start_ms`` to before ``end_ms`` that are not known for sure."""
+
+    symbol: str
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """One closed bar and the first price of what came after it."""
+
+    symbol: str
+    candle: Candle
+    next_open: float
+
+
+@dataclass(slots=True)
+class _Series:
+    """What is known of one symbol; ``head_ms`` is the open of the newest bar that came out."""
+
+    head_ms: int
+    forming: Candle | None = None
+    confirmed: bool = False
+    closed: dict[int, Candle] = field(default_factory=dict)
+    asked: Hole | None = None
+
+
+class BarBook:
+    """Assembles pushed candles and fetched history into complete closes."""
+
+    def __init__(self, interval_ms: int) -> None:
+        self._interval_ms = interval_ms
+        self._series: dict[str, _Series] = {}
+        self._pending: dict[int, dict[str, Closed]] = {}
+        self.ignored = 0
+
+    @property
+    def newest_ms(self) -> int:
+        """Return the start of the newest bar seen for any symbol: the market's time, coarsely."""
+        starts = [s.forming.open_ms for s in self._series.values() if s.forming is not None]
+        return max(starts, default=0)
+
+    def last_price(self, symbol: str) -> float | None:
+        """Return the newest price seen, None where nothing was pushed yet."""
+        series = self._series.get(symbol)
+        return series.forming.close if series is not None and series.forming is not None else None
+
+    def seed(self, symbol: str, head_ms: int, rows: Sequence[Candle]) -> None:
+        """Begin a symbol: bars up to ``head_ms`` are known, ``rows`` follow, the last unfinished."""
+        series = _Series(head_ms=head_ms)
+        self._series[symbol] = series
+        later = [row for row in rows if row.open_ms > head_ms]
+        if later:
+            series.closed = {row.open_ms: row for row in later[:-1]}
+            series.forming = later[-1]
+        self._release(symbol, series)
+
+    def push(self, symbol: str, candle: Candle, *, confirmed: bool) -> None:
+        """Take one pushed state of a bar; late news of an older bar is ignored."""
+        series = self._series.get(symbol)
+        if series is None or candle.open_ms <= series.head_ms:
+            self.ignored += 1
+            return
+        forming = series.forming
+        if forming is None or candle.open_ms > forming.open_ms:
+            if forming is not None and series.confirmed:
+                series.closed[forming.open_ms] = forming
+            series.forming, series.confirmed = candle, confirmed
+            self._release(symbol, series)
+        elif candle.open_ms == forming.open_ms and not series.confirmed:
+            series.forming, series.confirmed = candle, confirmed
+        else:
+            self.ignored += 1
+
+    def fill(self, hole: Hole, rows: Iterable[Candle]) -> None:
+        """Take what REST says of a hole; bars that it does not have never existed."""
+        series = self._series[hole.symbol]
+        inside = {r.open_ms: r for r in rows if hole.start_ms <= r.open_ms < hole.end_ms}
+        series.closed |= {at: row for at, row in inside.items() if at > series.head_ms}
+        series.asked = None
+        self._release(hole.symbol, series, known_until_ms=hole.end_ms)
+
+    def refuse(self, hole: Hole) -> None:
+        """Forget that a hole was asked for, so that it is asked for again."""
+        self._series[hole.symbol].asked = None
+
+    def hole(self, symbol: str) -> Hole | None:
+        """Return what to ask REST for, if anything; once, until it is filled or refused."""
+        series = self._series[symbol]
+        if series.forming is None or series.asked is not None:
+            return None
+        start = series.head_ms + self._interval_ms
+        end = min((at for at in series.closed if at > start), default=series.forming.open_ms)
+        if start >= end or start in series.closed:
+            return None
+        series.asked = Hole(symbol=symbol, start_ms=start, end_ms=end)
+        return series.asked
+
+    def first_pending_ms(self) -> int | None:
+        """Return the oldest close of which some symbol is known and which did not come out."""
+        return min(self._pending, default=None)
+
+    def complete(self, close_ms: int) -> bool:
+        """Say whether every symbol either has its bar of this close or is beyond it."""
+        have = self._pending.get(close_ms, {})
+        return len(have) == len(self._series) or all(
+            symbol in have or series.head_ms + self._interval_ms >= close_ms
+            for symbol, series in self._series.items()
+        )
+
+    def take(self, close_ms: int) -> list[Closed]:
+        """Return the bars of a close, by symbol, and forget it."""
+        return [bar for _, bar in sorted(self._pending.pop(close_ms, {}).items())]
+
+    def _release(self, symbol: str, series: _Series, known_until_ms: int = 0) -> None:
+        """Let out every bar that follows without a hole."""
+        while series.forming is not None:
+            at = series.head_ms + self._interval_ms
+            if at >= series.forming.open_ms:
+                return
+            candle = series.closed.pop(at, None)
+            if candle is None and at >= known_until_ms:
+                return
+            series.head_ms = at
+            if candle is not None:
+                following = series.closed.get(at + self._interval_ms, series.forming)
+                bar = Closed(symbol=symbol, candle=candle, next_open=following.open)
+                self._pending.setdefault(at + self._interval_ms, {})[symbol] = bar
