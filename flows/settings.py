@@ -22,6 +22,7 @@ ALIASES: Final[dict[tuple[str, str], tuple[str, ...]]] = {
     ("services", "redis_url"): ("TRIBAR_REDIS_URL", "REDIS_URL"),
     ("services", "mlflow_url"): ("MLFLOW_TRACKING_URI",),
     ("services", "prefect_url"): ("PREFECT_API_URL",),
+    ("services", "prefect_api_key"): ("PREFECT_API_KEY",),
 }
 
 
@@ -159,6 +160,7 @@ class Services(Section):
     redis_url: str | None = None
     mlflow_url: str | None = None
     prefect_url: str | None = None
+    prefect_api_key: SecretStr = SecretStr("")
     start_timeout_s: float = Field(default=120.0, ge=1, le=1800)
     check_timeout_s: float = Field(default=5.0, gt=0, le=120)
 

@@ -1,0 +1,108 @@
+"""Serves the flows: they can be scheduled, edited and started from the Prefect UI.
+
+Run as `python -m flows.serve`. Decides which flows are offered, with which schedule and parameters;
+what a person has changed in the Prefect UI is kept over restarts, until `[schedule]` or the flow's
+parameters in `configs/flows.toml` are changed. One run of a flow at a time; others queue.
+Rule: a flow is carried out in a process of its own, started by this one, and dies with it.
+"""
+
+import asyncio
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.flows import Flow
+from prefect.runner import Runner
+from prefect.schedules import Cron
+
+from features.errors import InputError
+from flows.ingest import ingest
+from flows.prefect_api import PrefectApi
+from flows.processes import ProgramError
+from flows.quality import quality
+from flows.retrain import retrain
+from flows.runs import SERVE_READY
+from flows.settings import Settings, load_settings
+
+POLL_S: Final = 1.0
+MARK: Final = "configured:"  # the tag that says which configuration a deployment was made from
+
+
+def main() -> None:
+    """Serve the flows until the process is ended."""
+    try:
+        settings = load_settings()
+        asyncio.run(serve(settings))
+    except (InputError, ProgramError) as error:
+        sys.exit(f"tribar: {error}")
+
+
+async def serve(settings: Settings) -> None:
+    """Register the deployments and carry out their runs."""
+    url = settings.services.prefect_url
+    if url is None:
+        raise InputError("PREFECT_API_URL: name the Prefect server that is to serve the flows")
+    with PrefectApi(url, settings.services.prefect_api_key.get_secret_value()) as api:
+        offered = deployments(settings, api)
+    runner = Runner(name="tribar", query_seconds=POLL_S, pause_on_shutdown=False)
+    for deployment in offered:
+        await runner.aadd_deployment(deployment)
+    sys.stdout.write(f"{SERVE_READY} {len(offered)} flows\n")
+    sys.stdout.flush()
+    await runner.start()
+
+
+def deployments(settings: Settings, api: PrefectApi) -> list[RunnerDeployment]:
+    """Return what is offered: `retrain` with its schedule, `ingest` and `quality` on demand."""
+    data, schedule = settings.data, settings.schedule
+    symbols = list(data.symbols)
+    offered: list[tuple[Flow[..., Any], dict[str, Any], str]] = [
+        (
+            retrain,
+            {"symbols": symbols, "days": data.days, "interval": data.interval},
+            schedule.cron,
+        ),
+        (ingest, {"symbols": symbols, "interval": data.interval}, ""),
+        (quality, {"symbols": symbols, "interval": data.interval}, ""),
+    ]
+    return [_deployment(settings, api, *one) for one in offered]
+
+
+def _deployment(
+    settings: Settings, api: PrefectApi, flow: Flow[..., Any], parameters: dict[str, Any], cron: str
+) -> RunnerDeployment:
+    """Return the flow's deployment; what the UI has changed is kept."""
+    name, timezone = settings.schedule.deployment, settings.schedule.timezone
+    mark = MARK + _digest({"parameters": parameters, "cron": cron, "timezone": timezone})
+    found = api.deployment(f"{flow.name}/{name}")
+    is_kept = found is not None and mark in found["tags"]
+    schedules: list[Any] = [Cron(cron, timezone=timezone)] if cron else []
+    if found is not None and is_kept:
+        parameters = found["parameters"]
+        schedules = [_schedule(one) for one in found["schedules"]]
+    return flow.to_deployment(
+        name=name,
+        schedules=schedules,
+        parameters=parameters,
+        paused=bool(found["paused"]) if found is not None and is_kept else False,
+        tags=["tribar", mark],
+        concurrency_limit=1,
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+
+
+def _schedule(found: Mapping[str, Any]) -> DeploymentScheduleCreate:
+    kept = {key: found[key] for key in ("schedule", "active", "parameters", "slug")}
+    return DeploymentScheduleCreate.model_validate(kept)
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+if __name__ == "__main__":
+    main()
