@@ -38,6 +38,7 @@ class Paths(Section):
     home: Path = Path()
     lake: str = "data/lake"
     reports: Path = Path("data/reports")
+    datasets: Path = Path("data/datasets")
     logs: Path = Path("data/logs")
     run: Path = Path("data/run")
     redis: Path = Path("data/redis")
@@ -124,16 +125,33 @@ class Model(Section):
     encoding: Literal["one_hot", "index", "none"] = "one_hot"
     ensemble_weight: float = Field(default=0.7, ge=0, le=1)
     seed: int = Field(default=7, ge=0)
+    threads: int = Field(default=1, ge=1, le=256)
+    device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
+    history_days_min: float = Field(default=60.0, gt=0)
+    flat_funding: float | None = Field(default=None, gt=-0.1, lt=0.1)
 
 
 class Search(Section):
     """The hyperparameter search."""
 
     trials: int = Field(default=12, ge=1, le=10_000)
+    sobol_trials: int = Field(default=8, ge=0, le=4096)
+    folds: int = Field(default=4, ge=2, le=20)
+    workers: int = Field(default=1, ge=1, le=64)
+    stability_penalty: float = Field(default=0.5, ge=0, le=10)
+    trades_min: int = Field(default=100, ge=1)
+    embargo_hours: float = Field(default=0.0, ge=0)
 
 
 class Gate(Section):
     """What a model must show before it may be traded."""
+
+    trades_min: int = Field(default=100, ge=1)
+    drawdown_max: float = Field(default=0.25, gt=0, le=1)
+    spa_level: float = Field(default=0.02, gt=0, le=0.5)
+    spa_draws: int = Field(default=5000, ge=100, le=1_000_000)
+    loss_probability_max: float = Field(default=0.2, ge=0, le=1)
+    calibration_error_max: float = Field(default=0.1, gt=0, le=1)
 
 
 class Registry(Section):
@@ -156,7 +174,7 @@ class Services(Section):
     redis_port: int = Field(default=6390, ge=0, le=65535)
     mlflow_port: int = Field(default=5050, ge=0, le=65535)
     prefect_port: int = Field(default=4200, ge=0, le=65535)
-    paper_port: int = Field(default=8710, ge=0, le=65535)
+    paper_port: int = Field(default=8790, ge=0, le=65535)
     redis_url: str | None = None
     mlflow_url: str | None = None
     prefect_url: str | None = None
