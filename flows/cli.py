@@ -60,7 +60,6 @@ COMMANDS: Final = (
     ("models", "models:models", MODELS, "List the model's versions."),
     ("promote", "models:promote", MODELS, "Make a version the champion: the executor trades it."),
     ("rollback", "models:rollback", MODELS, "Return to the champion before."),
-    ("report", "models:report", MODELS, "Write a version's report page."),
 )
 
 app = App(name="tribar", help=HELP, version=version("tribar"), help_format="markdown")

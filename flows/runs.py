@@ -6,7 +6,7 @@ Rule: a run that a person interrupts is cancelled on the server as well.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from threading import Event
@@ -22,7 +22,7 @@ from flows.settings import Settings
 from flows.terminal import Stage, Stages
 
 POLL_S: Final = 0.5
-SERVE_READY: Final = "serving"
+SERVE_READY: Final = "flows are served:"
 SERVE_TIMEOUT_S: Final = 120.0
 PICK_UP_TIMEOUT_S: Final = 180.0
 TITLES: Final = {
@@ -60,14 +60,9 @@ class Serving:
 
     def __enter__(self) -> Self:
         """Start serving, unless another `tribar` does already."""
-        paths = self._settings.paths
-        if running(paths.run, self._name) is None:
+        if running(self._settings.paths.run, self._name) is None:
             self._clear()
-            command = [sys.executable, "-m", "flows.serve"]
-            environment = self._services.environment() | self._environment
-            self._program = spawn(
-                self._name, command, environment=environment, logs=paths.logs, run=paths.run
-            )
+            self._program = self._spawned()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -99,6 +94,20 @@ class Serving:
                 f"serving the flows ended with code {program.exit_code}: "
                 f"{program.last_words()} (log: {program.log})"
             )
+
+    def revive(self, tell: Callable[[str], None]) -> None:
+        """Serve again where the program has ended by itself."""
+        program = self._program
+        if program is not None and program.exit_code is not None:
+            tell(f"serving ended with code {program.exit_code}; starting it again")
+            self._clear()
+            self._program = self._spawned()
+
+    def _spawned(self) -> Program:
+        paths = self._settings.paths
+        environment = self._services.environment() | self._environment
+        command = [sys.executable, "-m", "flows.serve"]
+        return spawn(self._name, command, environment=environment, logs=paths.logs, run=paths.run)
 
     def _clear(self) -> None:
         """Close what a crash left behind: nobody serves now, so nothing can be running."""

@@ -51,7 +51,7 @@ async def serve(settings: Settings) -> None:
     runner = Runner(name="tribar", query_seconds=POLL_S, pause_on_shutdown=False)
     for deployment in offered:
         await runner.aadd_deployment(deployment)
-    sys.stdout.write(f"{SERVE_READY} {len(offered)} flows\n")
+    sys.stdout.write(f"{SERVE_READY} {len(offered)}\n")
     sys.stdout.flush()
     await runner.start()
 

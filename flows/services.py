@@ -118,6 +118,15 @@ class Services:
         for name in self._programs:
             self._check_alive(name, late=False)
 
+    def revive(self) -> list[str]:
+        """Start again, at the same address, what has ended by itself; return the names."""
+        ended = [name for name, program in self._programs.items() if program.exit_code is not None]
+        for name in ended:
+            self._programs[name] = self._spawned(
+                name, int(urlsplit(self._found[name].url).port or 0)
+            )
+        return ended
+
     def stop(self) -> None:
         """End the servers that were started here, all at the same time."""
         for program in self._programs.values():
@@ -150,12 +159,15 @@ class Services:
         setting = f"{name}_port"
         wanted: int = getattr(self._settings.services, setting)
         port = checked_port(wanted, TITLES[name], setting)
+        self._programs[name] = self._spawned(name, port)
+        return Service(name=name, url=_PLANS[name](self._settings, port)[2], origin="started")
+
+    def _spawned(self, name: str, port: int) -> Program:
         command, environment, url = _PLANS[name](self._settings, port)
         paths = self._settings.paths
-        self._programs[name] = spawn(
+        return spawn(
             name, command, environment=environment, logs=paths.logs, run=paths.run, url=url
         )
-        return Service(name=name, url=url, origin="started")
 
     def _check_alive(self, name: str, *, late: bool) -> None:
         program = self._programs.get(name)

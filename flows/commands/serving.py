@@ -1,0 +1,28 @@
+"""Running a served flow for a command, with servers of its own where none run.
+
+Decides nothing but the order: servers, serving, run. Never imports a flow.
+Rule: what was started for the command ends with it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flows.commands.frame import console
+from flows.runs import Outcome, Serving, run_flow
+from flows.services import NAMES, Services
+from flows.settings import Settings
+from flows.terminal import Stages
+
+
+def run_served(settings: Settings, flow: str, parameters: Mapping[str, Any]) -> Outcome:
+    """Run a served flow, with servers started for it where none run."""
+    stages = Stages(console())
+    with Services(settings) as services:
+        with stages.stage("Servers") as stage:
+            services.start(NAMES, stage.say)
+            stage.say(" · ".join(f"{s.title} {s.page}" for s in services))
+        with Serving(settings, services) as serving:
+            with stages.stage("Flows") as stage:
+                serving.wait_ready(stage)
+                stage.say(f"served as {flow}/{settings.schedule.deployment}")
+            return run_flow(settings, services, serving, stages, flow=flow, parameters=parameters)

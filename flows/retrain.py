@@ -1,0 +1,100 @@
+"""Flow: everything in order, from the venue's candles to a judged and registered model.
+
+Only wires. What a symbol must be like to be trained on, `quality` decides; what a model must show,
+`gate` does. Never promotes: a person does.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import flow
+from prefect.logging import get_run_logger
+
+from features.errors import InputError
+from features.intervals import interval_ms
+from flows.clock import now_ms
+from flows.dataset import dataset
+from flows.gate import gate
+from flows.ingest import ingest
+from flows.quality import quality
+from flows.register import register
+from flows.search import search
+from flows.settings import load_settings
+from flows.train import train
+
+DAY_MS = 86_400_000
+
+
+@flow(name="retrain", persist_result=True, result_serializer="json")
+def retrain(
+    symbols: list[str] | None = None,
+    days: int | None = None,
+    interval: str | None = None,
+    until: datetime | None = None,
+    trials: int | None = None,
+) -> dict[str, Any]:
+    """Fetch candles, judge them, search, train, pass the gate, register.
+
+    Parameters
+    ----------
+    symbols
+        Venue ids such as BTCUSDT; those of `configs/flows.toml` where not given.
+    days
+        How far back to train, in days.
+    interval
+        Bar length, such as 15m or 1h.
+    until
+        Train on candles before this time (UTC); now where not given.
+    trials
+        Hyperparameter trials.
+
+    Returns
+    -------
+    dict
+        What each stage returned, by the stage's name.
+    """
+    settings = load_settings()
+    chosen = symbols or list(settings.data.symbols)
+    step = interval or settings.data.interval
+    length_ms = interval_ms(step)
+    moment_ms = now_ms() if until is None else _utc_ms(until)
+    end_ms = moment_ms // length_ms * length_ms
+    start_ms = end_ms - (days or settings.data.days) * DAY_MS
+    venue = settings.venue.id
+    fetched = ingest(chosen, step, start_ms, end_ms, venue)
+    verdicts = quality(chosen, step, venue)
+    good = _trainable(verdicts)
+    prepared = dataset(good, step, start_ms, end_ms, venue)
+    searched = search(prepared["key"], trials)
+    trained = train(prepared["key"], searched["study"])
+    judged = gate(trained["model_key"])
+    registered = register(trained["model_key"])
+    return {
+        "window": {"start_ms": start_ms, "end_ms": end_ms, "interval": step},
+        "ingest": fetched,
+        "quality": verdicts,
+        "dataset": prepared,
+        "search": searched,
+        "train": trained,
+        "gate": judged,
+        "register": registered,
+    }
+
+
+def _trainable(verdicts: dict[str, Any]) -> list[str]:
+    """Return the symbols whose candles may be trained on; the others are named in the log."""
+    good = []
+    for symbol, found in verdicts.items():
+        if found["verdict"] == "fail":
+            get_run_logger().warning("%s is left out: %s", symbol, "; ".join(found["reasons"]))
+        else:
+            good.append(symbol)
+    if not good:
+        reasons = [f"{symbol} {'; '.join(found['reasons'])}" for symbol, found in verdicts.items()]
+        raise InputError(f"no symbol passed the quality checks: {' | '.join(reasons)}")
+    return good
+
+
+def _utc_ms(moment: datetime) -> int:
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return int(aware.timestamp() * 1000)
