@@ -111,9 +111,9 @@ def bet_notional(
 def variance_share(held: float, crossed: float, added: float, target: float) -> float:
     """Return the largest share s in [0, 1] of a new bet that keeps the book's variance in bounds.
 
-    held + 2·s·crossed + s²·added <= target. All four are variances of the book per bar: what is held, its covariance with the new bet, the
-    new bet's own, and the target. By bisection (48 halvings), so that no root is taken: the result
-    is never above the exact one.
+    The bound is held + 2·s·crossed + s²·added <= target, all variances of the book per bar: what
+    is held, its covariance with the new bet, the new bet's own. By bisection (48 halvings), so
+    that no root is taken and the result is never above the exact one.
     """
     if not target > 0.0 or not held <= target:
         return 0.0

@@ -1,4 +1,4 @@
-"""What may happen to the decision core: the eight events of ``step``.
+"""What may happen to the decision core: the nine events of ``step``.
 
 Decides the shape of every input, so that a journal of events replays to the same decisions. Never
 interprets one. Rule: an event carries everything its handling needs; market time orders events,
@@ -140,6 +140,13 @@ class Tick:
     now_ms: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HistoryLoaded:
+    """Past closes, ascending, that the memories need after a start. Nothing is decided on them."""
+
+    closes: tuple[BarClosed, ...]
+
+
 Event = (
     BarClosed
     | FillReceived
@@ -148,5 +155,6 @@ Event = (
     | VenueSnapshot
     | ModelSwapped
     | Command
+    | HistoryLoaded
     | Tick
 )

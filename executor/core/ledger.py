@@ -11,6 +11,7 @@ from typing import Final
 
 from executor.core.events import FundingPaid
 from executor.core.types import Fill, Position, Trade
+from features.exit_plan import ExitPlan
 
 DECIMALS: Final = 12
 
@@ -28,6 +29,7 @@ class Opening:
     take_price: float
     profit: float = 0.0
     loss: float = 0.0
+    plan: ExitPlan = field(default_factory=ExitPlan)
     probability: float = 0.0
     confidence: float = 0.0
     regime: str = ""
@@ -144,6 +146,7 @@ class Ledger:
                 reference_price=opening.reference_price,
                 profit=opening.profit,
                 loss=opening.loss,
+                plan=opening.plan,
                 best_price=opening.reference_price,
                 fees=paid,
                 probability=opening.probability,

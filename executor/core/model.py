@@ -11,6 +11,8 @@ from typing import Protocol
 
 from features.signals import Signal, SignalParams
 
+from features.costs import Costs
+from features.exit_plan import ExitPlan
 from features.types import FloatArray
 
 
@@ -23,11 +25,22 @@ class SymbolCoverage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Economics:
+    """Out-of-fold results of a symbol and volatility bucket; means are positive fractions."""
+
+    win_mean: float
+    loss_mean: float
+    second_moment: float
+    n: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """The model's answer: probability of a net gain, expected net return and its error.
 
-    ``second_moment`` is E[r²|x] of the net return, ``win_mean`` and ``loss_mean`` (positive) the
-    group's mean net win and loss; sizing needs them. All NaN where the group was never seen.
+    ``win_mean`` and ``loss_mean`` (positive) are the group's mean net win and loss,
+    ``second_moment`` its E[r²]; sizing needs them. All but the probability are NaN where training
+    never saw the group.
     """
 
     probability: float
@@ -55,7 +68,7 @@ class BarrierSpec:
     profit: float
     loss: float
     horizon_bars: int
-    volatility_scaled: bool
+    volatility_scaled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +81,14 @@ class ModelInfo:
     symbols: Mapping[str, SymbolCoverage]
     signal: SignalParams
     barriers: BarrierSpec
-    kappa: float
+    interval_ms: int
+    trained_until_ms: int
+    exit_plan: ExitPlan = field(default_factory=ExitPlan)
+    costs: Costs = field(default_factory=Costs)
+    kappa: float = 1.0
     buckets: tuple[Bucket, ...] = ()
     kelly_fraction: float = 0.25
     kelly_q90: float = 0.0
-    trained_until_ms: int = 0
-    interval_ms: int = 0
     adaptive_bounds: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
 
 

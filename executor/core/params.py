@@ -100,24 +100,26 @@ class Selector(_Checked):
 class Regime(_Checked):
     """Where the market is too quiet or too wild to trade, and what counts as a trend.
 
-    Volatilities are per bar; a quiet market cannot reach its profit barrier before the time
-    barrier, so the floor is in units of barrier width (``core.regime``).
+    ``volatility_max`` is per bar. ``reach_min`` is the least that one deviation over the whole
+    horizon must cover of the way to the profit barrier: a quieter market ends at the time barrier.
     """
 
     adx_trend: float = 20.0
     volatility_max: float = 0.03
     reach_min: float = 0.25
-    volatility_ratio_high: float = 1.5
-    volatility_ratio_low: float = 0.67
     block_counter_trend: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session(_Checked):
-    """Outside the active hours (UTC) a signal needs more volume: a filter, not a ban."""
+    """Outside the active hours (UTC) a signal needs more volume: a filter, not a ban.
+
+    ``volume_min`` is the least volume of the bar as a multiple of the usual one (the mean of the
+    window of ``volume_z_96``); outside the active hours it is multiplied by ``quiet_factor``.
+    """
 
     active_hours: tuple[tuple[int, int], ...] = ((0, 8), (13, 20))
-    volume_ratio_min: float = 0.5
+    volume_min: float = 0.5
     quiet_factor: float = 1.5
 
 
@@ -159,6 +161,7 @@ class Reconcile(_Checked):
     adopt_unknown: bool = True
     default_loss: float = 0.01
     default_profit: float = 0.02
+    default_horizon_ms: int = DAY_MS
     quantity_tolerance: float = 1e-9
     balance_tolerance: float = 0.002
     grace_ms: int = 5_000

@@ -6,9 +6,10 @@ Rule: frozen, slotted, keyword-only; sides are +1 (buy, long) and -1 (sell, shor
 UTC milliseconds of market time; money is quote currency; rates and returns are fractions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
+from features.exit_plan import ExitPlan
 from features.types import Candle, FloatArray
 
 
@@ -195,8 +196,8 @@ class Position:
     """An open position and all that its trade record will need.
 
     ``quantity`` is what is still open, ``quantity_opened`` what was ever opened; ``realised``
-    is the gross result of the part already closed, ``exit_value`` its turnover. The exit plan
-    needs ``reference_price`` (the open at which the entry was decided), the barriers' fractions
+    is the gross result of the part already closed, ``exit_value`` its turnover. The exit ``plan``
+    acts on ``reference_price`` (the open at which the entry was decided), the barriers' fractions
     ``profit`` and ``loss``, ``best_price`` and ``partial_filled``. ``origin`` is "signal" or
     "exchange"; ``naked_since_ms`` is when the venue first showed it without a stop (0 = never).
     """
@@ -215,6 +216,7 @@ class Position:
     reference_price: float
     profit: float = 0.0
     loss: float = 0.0
+    plan: ExitPlan = field(default_factory=ExitPlan)
     best_price: float = 0.0
     partial_filled: bool = False
     realised: float = 0.0

@@ -1,0 +1,96 @@
+"""How the symbols move together, from their last closes.
+
+Decides the rolling window of closes, and the shrunk covariance, correlation and market beta that
+sizing and selection use. Never sees a position. Rule: where too little is known, symbols count as
+moving together (correlation ``UNKNOWN_CORRELATION``); volatility is always ``volatility_96``, the
+number that labels, costs and the venue use.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from features.types import FloatArray
+
+# The usual correlation of coins among themselves: ten of them are about 1.3 independent bets.
+UNKNOWN_CORRELATION: Final = 0.7
+
+
+@dataclass(slots=True)
+class RollingCloses:
+    """The last closes of all symbols, oldest first; changed only by ``step``."""
+
+    size: int
+    rows: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+
+    def push(self, close_ms: int, closes: dict[str, float]) -> None:
+        """Add one close of all symbols and forget the oldest beyond ``size``."""
+        self.rows.append((close_ms, closes))
+        if len(self.rows) > 2 * self.size:
+            del self.rows[: -self.size]
+
+    def returns(self, symbols: Sequence[str]) -> FloatArray:
+        """Return simple returns, shape (bars - 1, symbols); NaN where a close is missing."""
+        rows = self.rows[-self.size :]
+        nan = float("nan")
+        prices = np.array([[closes.get(s, nan) for s in symbols] for _, closes in rows])
+        if len(rows) < 2:
+            return np.empty((0, len(symbols)))
+        return np.asarray(prices[1:] / prices[:-1] - 1.0, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Comovement:
+    """Correlations of some symbols, shape (k, k), and their betas to the market, shape (k,)."""
+
+    index: Mapping[str, int]
+    correlation: FloatArray
+    beta: FloatArray
+
+    def between(self, one: str, other: str) -> float:
+        """Return the correlation of two symbols."""
+        return float(self.correlation[self.index[one], self.index[other]])
+
+    def beta_of(self, symbol: str) -> float:
+        """Return a symbol's beta to the equally weighted mean of these symbols."""
+        return float(self.beta[self.index[symbol]])
+
+
+def comovement(
+    closes: RollingCloses,
+    symbols: Sequence[str],
+    volatility: Mapping[str, float],
+    shrinkage: float,
+    bars_min: int,
+) -> Comovement:
+    """Return how ``symbols`` move together.
+
+    The sample correlation over pairs of known returns is shrunk towards a constant one by
+    ``shrinkage``; a pair with fewer than ``bars_min`` common returns gets the constant alone. Beta
+    is to the equally weighted mean of these symbols, from the shrunk covariance.
+    """
+    k = len(symbols)
+    target = np.full((k, k), UNKNOWN_CORRELATION)
+    np.fill_diagonal(target, 1.0)
+    returns = closes.returns(symbols)
+    known = np.isfinite(returns)
+    count = known.sum(axis=0)
+    total = np.where(known, returns, 0.0).sum(axis=0)
+    centred = np.where(known, returns - total / np.maximum(count, 1), 0.0)
+    spread = np.sqrt((centred * centred).sum(axis=0))
+    common = known.T.astype(np.float64) @ known.astype(np.float64)
+    scale = np.outer(spread, spread)
+    usable = (common >= bars_min) & (scale > 0.0)
+    sample = np.divide(centred.T @ centred, scale, out=target.copy(), where=usable)
+    correlation = np.where(usable, shrinkage * target + (1.0 - shrinkage) * sample, target)
+    np.fill_diagonal(correlation, 1.0)
+    sigma = np.array([volatility[s] for s in symbols])
+    covariance = correlation * np.outer(sigma, sigma)
+    market = covariance.mean(axis=1)
+    variance = float(market.mean())
+    beta = market / variance if variance > 0.0 else np.ones(k)
+    return Comovement(
+        index={symbol: i for i, symbol in enumerate(symbols)}, correlation=correlation, beta=beta
+    )
