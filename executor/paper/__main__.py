@@ -1,0 +1,89 @@
+"""``tribar-paper``: the paper exchange as a program.
+
+Decides how it starts and stops. Never anything about the market. Rule: bad input is one line on
+stderr and exit code 2; SIGTERM and SIGINT end it with 0; stdout has one JSON line when it listens.
+"""
+
+import asyncio
+import signal
+import socket
+import sys
+
+import orjson
+from aiohttp import web
+
+from executor.paper.clock import Clock
+from executor.paper.conductor import Conductor
+from executor.paper.exchange import Exchange
+from executor.paper.replay import load
+from executor.paper.server import application
+from executor.paper.settings import Settings, parse
+from features.errors import InputError
+
+SHUTDOWN_SECONDS = 2.0
+
+
+def main() -> None:
+    """Run the paper exchange until it is told to stop."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run with a command line and return the exit code."""
+    try:
+        settings = parse(arguments)
+        listener = bind(settings)
+        exchange = Exchange(settings, load(settings), Clock())
+    except (InputError, OSError) as error:
+        sys.stderr.write(f"tribar-paper: {error}\n")
+        return 2
+    asyncio.run(serve(exchange, listener))
+    return 0
+
+
+def bind(settings: Settings) -> socket.socket:
+    """Return a listening socket, or refuse a port that is taken."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        place = f"{settings.host}:{settings.port}"
+        raise InputError(f"cannot listen on {place}: {error.strerror}; try --port 0") from error
+    return listener
+
+
+def addresses(listener: socket.socket) -> dict[str, str | bool]:
+    """Return what a client needs to know."""
+    host, port = listener.getsockname()[:2]
+    url = f"http://{host}:{port}"
+    return {
+        "ready": True,
+        "url": url,
+        "ws": f"ws://{host}:{port}",
+        "acknowledge_url": f"{url}/__paper/acknowledge",
+    }
+
+
+async def serve(exchange: Exchange, listener: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    runner = web.AppRunner(
+        application(exchange, Conductor(exchange)),
+        access_log=None,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+    )
+    await runner.setup()
+    await web.SockSite(runner, listener).start()
+    sys.stdout.write(orjson.dumps(addresses(listener)).decode() + "\n")
+    sys.stdout.flush()
+    await stop.wait()
+    await runner.cleanup()
+
+
+if __name__ == "__main__":
+    main()

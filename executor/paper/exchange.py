@@ -1,0 +1,138 @@
+"""The venue, its market and its listeners put together.
+
+Decides nothing of its own: it sets the venue's time and prices from the market and publishes what
+the venue tells. Rule: whatever changes the venue ends with ``publish``, so that no event waits.
+"""
+
+import asyncio
+from decimal import Decimal
+
+from executor.paper import replies
+from executor.paper.clock import Clock
+from executor.paper.eventlog import EventLog
+from executor.paper.faults import Faults
+from executor.paper.hub import Hub
+from executor.paper.market import Market, Running
+from executor.paper.settings import Settings
+from executor.paper.venue import matching
+from executor.paper.venue.account import Account, Booking
+from executor.paper.venue.events import (
+    Event,
+    Executed,
+    OrderChanged,
+    PositionChanged,
+    WalletChanged,
+)
+from executor.paper.venue.state import VenueState, new_state
+from features.costs import Costs
+
+
+class Exchange:
+    """Everything that one run of the paper exchange holds."""
+
+    def __init__(self, settings: Settings, market: Market, clock: Clock) -> None:
+        self.settings = settings
+        self.market = market
+        self.clock = clock
+        self.hub = Hub()
+        self.faults = Faults()
+        self.log = EventLog(settings.event_log)
+        self.running: dict[str, Running] = {}
+        self._connections = 0
+        self.holds_takers = settings.speed == 0.0
+        costs = Costs(
+            taker_fee=settings.taker_fee,
+            maker_fee=settings.maker_fee,
+            slippage_base=settings.slippage_base,
+            slippage_volatility=settings.slippage_volatility,
+        )
+        instruments = (series.instrument for series in market.series.values())
+        self.state: VenueState = new_state(settings.seed, costs, instruments)
+        self.by_key: dict[str, Account] = {}
+        for one in settings.accounts:
+            account = Account(
+                name=one.name,
+                api_key=one.api_key,
+                secret=one.secret,
+                taker_fee=settings.taker_fee,
+                maker_fee=settings.maker_fee,
+            )
+            account.book(Booking.DEPOSIT, one.balance)
+            self.state.accounts[one.name] = account
+            self.by_key[one.api_key] = account
+        self._begin()
+
+    def _begin(self) -> None:
+        """Stand at the opening of the first bar to stream."""
+        self.state.now_ms = self.market.now_ms
+        for symbol, series in self.market.series.items():
+            index = max(0, series.index_before(self.market.now_ms))
+            last = float(series.candles.close[index])
+            self.state.prices[symbol] = series.instrument.price(last)
+        self.open_bar(self.market.now_ms)
+
+    def open_bar(self, open_ms: int) -> None:
+        """Show the opening price of the bars that begin at ``open_ms``."""
+        self.state.now_ms = open_ms
+        for symbol, series in self.market.series.items():
+            index = series.index_of(open_ms)
+            if index < 0:
+                continue
+            price = float(series.candles.open[index])
+            self.state.prices[symbol] = series.instrument.price(price)
+            self.state.volatility[symbol] = float(series.volatility[index - 1]) if index else 0.0
+            self.running[symbol] = Running(
+                open_ms=open_ms, high=price, low=price, close=price, volume=0.0
+            )
+            if self.settings.participation:
+                share = self.settings.participation * float(series.candles.volume[index])
+                self.state.liquidity[symbol] = Decimal(repr(share))
+
+    def next_connection(self) -> str:
+        """Return the id of a new connection."""
+        self._connections += 1
+        return f"paper-{self._connections:06d}"
+
+    def match(self) -> None:
+        """Let waiting orders take, and tell what came of it."""
+        matching.match_takers(self.state)
+        self.publish()
+
+    def acted(self) -> None:
+        """Tell what a request changed; the fills follow once its reply is on the way."""
+        self.publish()
+        if not self.holds_takers and self.state.takers:
+            asyncio.get_running_loop().call_soon(self.match)
+
+    def publish(self) -> None:
+        """Write the venue's new events to the log and to the private streams."""
+        for event in self.state.drain():
+            for topic, row in topic_rows(event):
+                self.log.write(self.state.now_ms, event.account, topic, row)
+                number = self.log.lines
+                self.hub.publish_private(
+                    event.account,
+                    topic,
+                    {
+                        "id": f"{self.settings.seed}_{event.account}_{number}",
+                        "topic": topic,
+                        "creationTime": self.clock.now_ms(),
+                        "data": [row],
+                    },
+                )
+
+
+def topic_rows(event: Event) -> list[tuple[str, replies.Row]]:
+    """Return the private topics of an event with the row each of them carries."""
+    match event:
+        case OrderChanged():
+            return [("order", replies.order_push(event.order, event.profit))]
+        case Executed():
+            rows = [("execution", replies.execution_row(event))]
+            if event.kind == "Trade":
+                rows.append(("execution.fast", replies.fast_execution_row(event)))
+            return rows
+        case PositionChanged():
+            return [("position", replies.position_push(event))]
+        case WalletChanged():
+            return [("wallet", replies.wallet_row(event))]

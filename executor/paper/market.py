@@ -1,0 +1,288 @@
+"""The market that is replayed: candles, funding and what is visible of them at a time.
+
+Decides which bars a client may see, on which tick, and how bars are added up to longer ones.
+Never matches an order. Rule: columns stay numpy arrays and are formatted on reply; nothing after
+the running bar's opening price is visible before its time.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from executor.paper.venue.instruments import Instrument, instrument_for
+from features.costs import settlement_ms
+from features.errors import InputError
+from features.types import Candles, FloatArray, Funding, IntArray
+from features.volatility import VOLATILITY_START, VOLATILITY_WINDOW, bar_volatility
+
+MINUTE_MS = 60_000
+RATE_DECIMALS = 8
+FUNDING_GRIDS_MIN = (60, 120, 240, 480)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Series:
+    """One symbol: candles on the tick, settlements on the minute, per-bar volatility."""
+
+    instrument: Instrument
+    candles: Candles
+    funding: Funding
+    volatility: FloatArray
+
+    def index_of(self, open_ms: int) -> int:
+        """Return the index of the bar that opens at ``open_ms``, or -1."""
+        index = int(np.searchsorted(self.candles.open_ms, open_ms))
+        if index < self.candles.n and int(self.candles.open_ms[index]) == open_ms:
+            return index
+        return -1
+
+    def index_before(self, time_ms: int) -> int:
+        """Return the index of the last bar that opened before ``time_ms``, or -1."""
+        return int(np.searchsorted(self.candles.open_ms, time_ms)) - 1
+
+    def opening_at(self, time_ms: int) -> float:
+        """Return the opening price of the bar that holds ``time_ms``."""
+        index = int(np.searchsorted(self.candles.open_ms, time_ms, side="right")) - 1
+        return float(self.candles.open[max(0, index)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Market:
+    """All symbols; ``opens`` are the bar openings to stream, beginning at ``now_ms``."""
+
+    interval: str
+    interval_ms: int
+    now_ms: int
+    opens: IntArray
+    series: dict[str, Series]
+
+    @property
+    def end_ms(self) -> int:
+        """Close of the last bar to stream."""
+        return int(self.opens[-1]) + self.interval_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Recorded:
+    """A symbol's raw market, before it is put on a tick."""
+
+    symbol: str
+    candles: Candles
+    funding: Funding
+
+
+def volatility_from(candles: Candles, first: int) -> FloatArray:
+    """Return ``volatility_96`` of every bar from index ``first`` on, NaN before, shape (n,).
+
+    The stream is warmed up over four windows, after which it has forgotten where it began.
+    """
+    values = np.full(candles.n, np.nan)
+    state, ring = VOLATILITY_START, [0.0] * VOLATILITY_WINDOW
+    begin = max(0, first - 4 * VOLATILITY_WINDOW)
+    numbers = (candles.open_ms[begin:] // candles.interval_ms).tolist()
+    for index, (number, close) in enumerate(
+        zip(numbers, candles.close[begin:].tolist(), strict=True), begin
+    ):
+        state, values[index] = bar_volatility(state, ring, number, close)
+    values[:first] = np.nan
+    return values
+
+
+def on_tick(recorded: Recorded) -> Series:
+    """Return a symbol's series with prices on its tick and settlements on the minute."""
+    candles = recorded.candles
+    prices = np.concatenate([candles.open, candles.high, candles.low, candles.close])
+    instrument = instrument_for(
+        recorded.symbol,
+        prices if prices.size < 40_000 else prices[:: prices.size // 40_000 + 1],
+        _funding_interval(recorded.funding),
+    )
+    return Series(
+        instrument=instrument,
+        candles=_snap(candles, float(instrument.tick)),
+        funding=Funding(
+            time_ms=np.array(
+                [settlement_ms(int(t)) for t in recorded.funding.time_ms], dtype=np.int64
+            ),
+            rate=np.round(recorded.funding.rate, RATE_DECIMALS),
+        ),
+        volatility=np.empty(0),
+    )
+
+
+def _snap(candles: Candles, tick: float) -> Candles:
+    """Return ``candles`` with every price the double nearest to a multiple of ``tick``."""
+    scale = round(1.0 / tick)
+
+    def snapped(column: FloatArray) -> FloatArray:
+        return np.maximum(np.rint(column * scale), 1.0) / scale
+
+    return Candles(
+        interval_ms=candles.interval_ms,
+        open_ms=candles.open_ms,
+        open=snapped(candles.open),
+        high=snapped(candles.high),
+        low=snapped(candles.low),
+        close=snapped(candles.close),
+        volume=np.round(candles.volume, 6),
+    )
+
+
+def _funding_interval(funding: Funding) -> int:
+    """Return the minutes between settlements: their usual distance, 8 hours where unknown."""
+    if funding.time_ms.size < 2:
+        return FUNDING_GRIDS_MIN[-1]
+    usual = float(np.median(np.diff(funding.time_ms))) / MINUTE_MS
+    return min(FUNDING_GRIDS_MIN, key=lambda minutes: abs(minutes - usual))
+
+
+def build(
+    series: dict[str, Series], interval: str, interval_ms: int, now_ms: int | None, bars: int | None
+) -> Market:
+    """Return a market that streams ``bars`` bars from ``now_ms`` on.
+
+    Without ``now_ms`` the first four fifths of the common history come before it.
+
+    Raises
+    ------
+    InputError
+        Where some symbol has no bar before or after ``now_ms``, or there are too few bars.
+    """
+    first = max(int(one.candles.open_ms[0]) for one in series.values())
+    last = min(int(one.candles.open_ms[-1]) for one in series.values())
+    if first >= last:
+        raise InputError("the symbols' candles do not overlap in time; choose others")
+    if now_ms is None:
+        now_ms = first + (last - first) * 4 // 5
+        now_ms -= now_ms % interval_ms
+    if now_ms % interval_ms:
+        raise InputError(f"--now {now_ms} is not the opening of a {interval} bar")
+    if not first < now_ms < last:
+        raise InputError(
+            f"--now {now_ms} is outside the candles of all symbols: give {first + interval_ms} "
+            f"to {last - interval_ms}"
+        )
+    opens = np.unique(np.concatenate([one.candles.open_ms for one in series.values()]))
+    # The bar after the last one is there too, so that every close is followed by an opening.
+    opens = opens[(opens >= now_ms) & (opens < last)]
+    if bars is not None:
+        if opens.size < bars:
+            raise InputError(f"--bars {bars}: only {opens.size} bars lie at or after --now")
+        opens = opens[:bars]
+    warm = {
+        symbol: replace(
+            one, volatility=volatility_from(one.candles, max(0, one.index_before(now_ms)))
+        )
+        for symbol, one in series.items()
+    }
+    return Market(
+        interval=interval, interval_ms=interval_ms, now_ms=now_ms, opens=opens, series=warm
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """What has happened so far in the bar that is not closed yet."""
+
+    open_ms: int
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Which bars are asked for: inclusive bounds of their open times, UTC ms, and how many."""
+
+    start: int | None = None
+    end: int | None = None
+    limit: int
+
+
+def visible(
+    series: Series,
+    interval_ms: int,
+    window: Window,
+    now_ms: int,
+    running: Running | None = None,
+) -> Candles:
+    """Return the bars of ``interval_ms`` in ``window`` as seen at ``now_ms``, ascending.
+
+    As the venue does it: ``start`` alone gives the first bars from it on, anything else the last
+    bars up to ``end``. The running bar shows what has happened of it so far.
+    ``interval_ms`` must be a multiple of the series' own.
+    """
+    start, end, limit = window.start, window.end, window.limit
+    candles = series.candles
+    own = candles.interval_ms
+    open_ms = candles.open_ms
+    count = int(np.searchsorted(open_ms, now_ms, side="right"))
+    low_ms = int(open_ms[0]) if start is None else start
+    high_ms = now_ms if end is None else min(end, now_ms)
+    first_bucket, last_bucket = -(-low_ms // interval_ms), high_ms // interval_ms
+    if start is not None and end is None:
+        last_bucket = min(
+            last_bucket, _nth_bucket(open_ms, first_bucket * interval_ms, interval_ms, limit)
+        )
+    else:
+        first_bucket = max(first_bucket, last_bucket - limit + 1)
+    begin = int(np.searchsorted(open_ms, first_bucket * interval_ms))
+    stop = min(count, int(np.searchsorted(open_ms, (last_bucket + 1) * interval_ms)))
+    part = _so_far(candles.slice(begin, max(begin, stop)), now_ms, running)
+    return part if interval_ms == own else added_up(part, interval_ms)
+
+
+def _nth_bucket(open_ms: IntArray, low_ms: int, interval_ms: int, limit: int) -> int:
+    """Return the last bucket of a page that begins at the first bar not before ``low_ms``."""
+    index = int(np.searchsorted(open_ms, low_ms))
+    if index >= open_ms.size:
+        return low_ms // interval_ms
+    return int(open_ms[index]) // interval_ms + limit - 1
+
+
+def _so_far(part: Candles, now_ms: int, running: Running | None) -> Candles:
+    """Hide what the running bar has not shown yet."""
+    if not part.n or int(part.open_ms[-1]) + part.interval_ms <= now_ms:
+        return part
+    seen = running
+    if seen is None or seen.open_ms != int(part.open_ms[-1]):
+        price = float(part.open[-1])
+        seen = Running(
+            open_ms=int(part.open_ms[-1]), high=price, low=price, close=price, volume=0.0
+        )
+    return Candles(
+        interval_ms=part.interval_ms,
+        open_ms=part.open_ms,
+        open=part.open,
+        high=np.append(part.high[:-1], seen.high),
+        low=np.append(part.low[:-1], seen.low),
+        close=np.append(part.close[:-1], seen.close),
+        volume=np.append(part.volume[:-1], seen.volume),
+    )
+
+
+def added_up(candles: Candles, interval_ms: int) -> Candles:
+    """Return ``candles`` added up to bars of ``interval_ms``, a multiple of their own."""
+    buckets = candles.open_ms // interval_ms
+    starts = np.flatnonzero(np.diff(buckets, prepend=-1))
+    if not starts.size:
+        return Candles(
+            interval_ms=interval_ms,
+            open_ms=candles.open_ms,
+            open=candles.open,
+            high=candles.high,
+            low=candles.low,
+            close=candles.close,
+            volume=candles.volume,
+        )
+    ends = np.append(starts[1:], candles.n) - 1
+    return Candles(
+        interval_ms=interval_ms,
+        open_ms=buckets[starts] * interval_ms,
+        open=candles.open[starts],
+        high=np.maximum.reduceat(candles.high, starts),
+        low=np.minimum.reduceat(candles.low, starts),
+        close=candles.close[ends],
+        volume=np.add.reduceat(candles.volume, starts),
+    )

@@ -1,0 +1,356 @@
+"""The public REST endpoints.
+
+Decides the replies of ``/v5/market/*``: instruments, candles, tickers, order book, trades, funding.
+Never shows anything after the market's present. Rule: a reply has the real one's fields; a book
+and its trades are made up around the last price, and say nothing that the candles do not.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from executor.paper.exchange import Exchange
+from executor.paper.market import Series, Window, visible
+from executor.paper.params import Params
+from executor.paper.replies import Row, instrument_row, text
+from executor.paper.signature import BAD_KEY
+from executor.paper.venue.account import Account
+from executor.paper.venue.errors import PARAMS_ERROR, VenueError
+
+DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+INTERVAL_CODES = {
+    "1": 60_000,
+    "3": 180_000,
+    "5": 300_000,
+    "15": 900_000,
+    "30": 1_800_000,
+    "60": HOUR_MS,
+    "120": 2 * HOUR_MS,
+    "240": 4 * HOUR_MS,
+    "360": 6 * HOUR_MS,
+    "720": 12 * HOUR_MS,
+    "D": DAY_MS,
+}
+CODES = {length: code for code, length in INTERVAL_CODES.items()}
+KLINES_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: the exchange, its parameters and, if it was signed, its account."""
+
+    exchange: Exchange
+    params: Params
+    account: Account | None
+
+    @property
+    def owner(self) -> Account:
+        """The account that signed the request."""
+        if self.account is None:
+            raise VenueError(BAD_KEY, "API key is invalid.")
+        return self.account
+
+    def series(self, name: str = "symbol") -> Series:
+        """Return the series of the symbol asked for."""
+        found = self.exchange.market.series.get(self.params.needed(name))
+        if found is None:
+            raise VenueError(PARAMS_ERROR, "Not supported symbols")
+        return found
+
+    def is_linear(self) -> bool:
+        """Say whether the category asked for is the one that is traded here."""
+        category = self.params.text("category", "linear")
+        if category not in ("linear", "inverse", "spot", "option"):
+            raise VenueError(PARAMS_ERROR, "params error: Category is invalid")
+        return category == "linear"
+
+    def listing(self, rows: list[Row], cursor: str = "") -> Row:
+        """Return ``rows`` as a list reply."""
+        category = self.params.text("category", "linear")
+        return {"category": category, "list": rows, "nextPageCursor": cursor}
+
+    def pages(self, rows: list[Row], default: int, most: int) -> Row:
+        """Return one page of ``rows``, the cursor being the number of the next row."""
+        size = self.params.limit(default, most)
+        begin = max(0, self.params.integer("cursor", 0))
+        cursor = str(begin + size) if begin + size < len(rows) else ""
+        return self.listing(rows[begin : begin + size], cursor)
+
+
+Endpoint = Callable[[Call], Row]
+
+
+def time(call: Call) -> Row:
+    """Return the server's wall time."""
+    now = call.exchange.clock.now_ms()
+    return {"timeSecond": str(now // 1000), "timeNano": str(now * 1_000_000)}
+
+
+def instruments(call: Call) -> Row:
+    """Return what may be traded."""
+    status = call.params.text("status")
+    wanted = call.params.text("symbol")
+    if not call.is_linear():
+        return call.listing([])
+    rows = [
+        instrument_row(instrument)
+        for symbol, instrument in call.exchange.state.instruments.items()
+        if wanted in ("", symbol)
+    ]
+    return call.pages([row for row in rows if status in ("", row["status"])], 500, 1000)
+
+
+def kline(call: Call) -> Row:
+    """Return candles, newest first."""
+    series = call.series()
+    length = call.params.choice("interval", INTERVAL_CODES)
+    own = call.exchange.market.interval_ms
+    if length % own:
+        raise VenueError(
+            PARAMS_ERROR, f"params error: interval invalid: {CODES[own]} minutes or a multiple"
+        )
+    window = Window(
+        start=call.params.integer_or_none("start"),
+        end=call.params.integer_or_none("end"),
+        limit=call.params.limit(200, KLINES_MAX),
+    )
+    now = call.exchange.state.now_ms
+    running = call.exchange.running.get(series.instrument.symbol)
+    candles = visible(series, length, window, now, running)
+    places = series.instrument.places
+    rows = [
+        [
+            str(open_ms),
+            f"{opened:.{places}f}",
+            f"{high:.{places}f}",
+            f"{low:.{places}f}",
+            f"{close:.{places}f}",
+            repr(volume),
+            f"{volume * close:.4f}",
+        ]
+        for open_ms, opened, high, low, close, volume in zip(
+            candles.open_ms.tolist(),
+            candles.open.tolist(),
+            candles.high.tolist(),
+            candles.low.tolist(),
+            candles.close.tolist(),
+            candles.volume.tolist(),
+            strict=True,
+        )
+    ]
+    return {"category": "linear", "symbol": series.instrument.symbol, "list": rows[::-1]}
+
+
+def price_kline(call: Call) -> Row:
+    """Return mark or index candles: those of the last price, without volume."""
+    reply = kline(call)
+    reply["list"] = [row[:5] for row in reply["list"]]
+    return reply
+
+
+def premium_kline(call: Call) -> Row:
+    """Return premium candles: the mark price is the last price, so all are zero."""
+    reply = kline(call)
+    reply["list"] = [[row[0], "0", "0", "0", "0"] for row in reply["list"]]
+    return reply
+
+
+def ticker_row(exchange: Exchange, series: Series) -> Row:
+    """Return a symbol's ticker."""
+    instrument, state = series.instrument, exchange.state
+    places, candles = instrument.places, series.candles
+    last = float(state.prices[instrument.symbol])
+    stop = int(np.searchsorted(candles.open_ms, state.now_ms))
+    begin = int(np.searchsorted(candles.open_ms, state.now_ms - DAY_MS))
+    hour = int(np.searchsorted(candles.open_ms, state.now_ms - HOUR_MS))
+    highs, lows = candles.high[begin:stop], candles.low[begin:stop]
+    volumes = candles.volume[begin:stop]
+    day_open = float(candles.open[begin]) if stop > begin else last
+    hour_open = float(candles.open[hour]) if stop > hour else last
+    rate, following = funding_now(series, state.now_ms)
+    tick = float(instrument.tick)
+    volume = float(volumes.sum())
+    price = f"{last:.{places}f}"
+    return {
+        "symbol": instrument.symbol,
+        "lastPrice": price,
+        "indexPrice": price,
+        "markPrice": price,
+        "prevPrice24h": f"{day_open:.{places}f}",
+        "price24hPcnt": f"{last / day_open - 1:.6f}",
+        "highPrice24h": f"{max(last, float(highs.max(initial=last))):.{places}f}",
+        "lowPrice24h": f"{min(last, float(lows.min(initial=last))):.{places}f}",
+        "prevPrice1h": f"{hour_open:.{places}f}",
+        "tickDirection": "PlusTick" if last >= day_open else "MinusTick",
+        "openInterest": f"{volume:.3f}",
+        "openInterestValue": f"{volume * last:.2f}",
+        "turnover24h": f"{volume * last:.4f}",
+        "volume24h": f"{volume:.4f}",
+        "fundingRate": repr(rate) if abs(rate) >= 1e-4 or not rate else f"{rate:.8f}",
+        "nextFundingTime": str(following),
+        "fundingIntervalHour": str(instrument.funding_interval_min // 60),
+        "fundingCap": "0.005",
+        "predictedDeliveryPrice": "",
+        "basisRate": "",
+        "basis": "",
+        "deliveryFeeRate": "",
+        "deliveryTime": "0",
+        "bid1Price": f"{last - tick:.{places}f}",
+        "bid1Size": "10",
+        "ask1Price": f"{last + tick:.{places}f}",
+        "ask1Size": "10",
+        "preOpenPrice": "",
+        "preQty": "",
+        "curPreListingPhase": "",
+    }
+
+
+def funding_now(series: Series, now_ms: int) -> tuple[float, int]:
+    """Return the last settled rate and the time of the next settlement."""
+    interval = series.instrument.funding_interval_min * 60_000
+    following = now_ms - now_ms % interval + interval
+    index = int(np.searchsorted(series.funding.time_ms, now_ms, side="right"))
+    if index < series.funding.time_ms.size:
+        following = int(series.funding.time_ms[index])
+    return (float(series.funding.rate[index - 1]) if index else 0.0), following
+
+
+def tickers(call: Call) -> Row:
+    """Return one or all tickers."""
+    if not call.is_linear():
+        return {"category": call.params.text("category"), "list": []}
+    chosen = [call.series()] if "symbol" in call.params else call.exchange.market.series.values()
+    return {
+        "category": "linear",
+        "list": [ticker_row(call.exchange, series) for series in chosen],
+    }
+
+
+def book_levels(
+    exchange: Exchange, series: Series, depth: int
+) -> tuple[list[list[str]], list[list[str]]]:
+    """Return made-up bids and asks: ``depth`` ticks on either side of the last price."""
+    instrument = series.instrument
+    last = exchange.state.prices[instrument.symbol]
+    bids: list[list[str]] = []
+    asks: list[list[str]] = []
+    for step in range(1, depth + 1):
+        size = text(instrument.lot * 100 * step)
+        below = last - instrument.tick * step
+        if below > 0:
+            bids.append([text(below), size])
+        asks.append([text(last + instrument.tick * step), size])
+    return bids, asks
+
+
+def orderbook(call: Call) -> Row:
+    """Return the order book."""
+    series = call.series()
+    bids, asks = book_levels(call.exchange, series, call.params.limit(25, 500))
+    now = call.exchange.state.now_ms
+    return {
+        "s": series.instrument.symbol,
+        "b": bids,
+        "a": asks,
+        "ts": now,
+        "u": call.exchange.state.numbers + 1,
+        "seq": call.exchange.state.numbers + 1,
+        "cts": now,
+    }
+
+
+def recent_trades(call: Call) -> Row:
+    """Return recent public trades: one a closed bar, at its close."""
+    series = call.series()
+    now = call.exchange.state.now_ms
+    own = call.exchange.market.interval_ms
+    candles = visible(series, own, Window(limit=call.params.limit(60, KLINES_MAX)), now)
+    symbol = series.instrument.symbol
+    rows = [
+        {
+            "execId": f"{symbol}-{int(candles.open_ms[i])}",
+            "symbol": symbol,
+            "price": f"{float(candles.close[i]):.{series.instrument.places}f}",
+            "size": repr(float(candles.volume[i])),
+            "side": "Buy" if candles.close[i] >= candles.open[i] else "Sell",
+            "time": str(min(now, int(candles.open_ms[i]) + own - 1)),
+            "isBlockTrade": False,
+            "isRPITrade": False,
+        }
+        for i in range(candles.n)
+    ]
+    return {"category": "linear", "list": rows[::-1]}
+
+
+def funding_history(call: Call) -> Row:
+    """Return settlements up to now, newest first."""
+    series, params = call.series(), call.params
+    start, end = params.integer_or_none("startTime"), params.integer_or_none("endTime")
+    if start is not None and end is None:
+        raise VenueError(PARAMS_ERROR, "params error: endTime is required with startTime")
+    times = series.funding.time_ms
+    now = call.exchange.state.now_ms
+    stop = int(np.searchsorted(times, min(now, now if end is None else end), side="right"))
+    begin = 0 if start is None else int(np.searchsorted(times, start))
+    begin = max(begin, stop - params.limit(200, 200))
+    rows = [
+        {
+            "symbol": series.instrument.symbol,
+            "fundingRate": f"{float(series.funding.rate[i]):.8f}",
+            "fundingRateTimestamp": str(int(times[i])),
+        }
+        for i in range(begin, max(begin, stop))
+    ]
+    return {"category": "linear", "list": rows[::-1]}
+
+
+def risk_limit(call: Call) -> Row:
+    """Return the risk tiers of one or all symbols."""
+    wanted = call.params.text("symbol")
+    rows = [
+        {
+            "id": number,
+            "symbol": symbol,
+            "riskLimitValue": text(tier.notional_max),
+            "maintenanceMargin": text(tier.maintenance),
+            "initialMargin": text(1 / tier.leverage_max),
+            "isLowestRisk": int(number == 1),
+            "maxLeverage": text(tier.leverage_max),
+            "mmDeduction": text(tier.deduction),
+        }
+        for symbol, instrument in call.exchange.state.instruments.items()
+        if wanted in ("", symbol)
+        for number, tier in enumerate(instrument.tiers, 1)
+    ]
+    return call.pages(rows, 500, 1000)
+
+
+def open_interest(call: Call) -> Row:
+    """Return the open interest, a constant that nothing depends on."""
+    symbol = call.series().instrument.symbol
+    row = {"openInterest": "10000", "timestamp": str(call.exchange.state.now_ms)}
+    return {"category": "linear", "symbol": symbol, "list": [row], "nextPageCursor": ""}
+
+
+def server_status(_call: Call) -> Row:
+    """Return no maintenance notices."""
+    return {"list": []}
+
+
+ENDPOINTS: dict[tuple[str, str], Endpoint] = {
+    ("GET", "/v5/market/time"): time,
+    ("GET", "/v5/market/instruments-info"): instruments,
+    ("GET", "/v5/market/kline"): kline,
+    ("GET", "/v5/market/mark-price-kline"): price_kline,
+    ("GET", "/v5/market/index-price-kline"): price_kline,
+    ("GET", "/v5/market/premium-index-price-kline"): premium_kline,
+    ("GET", "/v5/market/tickers"): tickers,
+    ("GET", "/v5/market/orderbook"): orderbook,
+    ("GET", "/v5/market/recent-trade"): recent_trades,
+    ("GET", "/v5/market/funding/history"): funding_history,
+    ("GET", "/v5/market/risk-limit"): risk_limit,
+    ("GET", "/v5/market/open-interest"): open_interest,
+    ("GET", "/v5/system/status"): server_status,
+}

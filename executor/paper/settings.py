@@ -1,0 +1,214 @@
+"""What the paper exchange was told on its command line.
+
+Decides the settings and their limits. Never opens a file or a port. Rule: anything wrong is an
+``InputError`` of one line, with the nearest valid choice where there is one; no default depends on
+the machine.
+"""
+
+import argparse
+import math
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import NoReturn
+
+from features.errors import InputError
+from features.intervals import interval_ms
+from features.suggest import unknown_name
+
+LOCKSTEP = "lockstep"
+SIMULATED = "simulated"
+REPLAY = "replay:"
+START_MS = 1_735_689_600_000  # 2025-01-01, where a simulated market begins to trade
+DESCRIPTION = """\
+A Bybit v5 exchange on localhost: REST and websockets that unmodified ccxt trades against.
+It replays real candles (--market replay:FOLDER) or makes a market up (--market simulated)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountSettings:
+    """One account: its name, its keys and its first deposit in USDT."""
+
+    name: str
+    api_key: str
+    secret: str
+    balance: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The whole configuration of one run; ``speed`` is 0 in lockstep, else market s a wall s."""
+
+    folder: Path | None
+    symbols: tuple[str, ...]
+    interval: str
+    interval_ms: int
+    now_ms: int | None
+    bars: int | None
+    history: int
+    seed: int
+    host: str
+    port: int
+    speed: float
+    clients: int
+    taker_fee: float
+    maker_fee: float
+    slippage_base: float
+    slippage_volatility: float
+    participation: float
+    accounts: tuple[AccountSettings, ...]
+    event_log: Path | None
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that refuses in one line and guesses the option that was meant."""
+
+    def error(self, message: str) -> NoReturn:
+        prefix = "unrecognized arguments: "
+        if message.startswith(prefix):
+            word = message.removeprefix(prefix).split()[0].split("=")[0]
+            message = unknown_name("option", word, self._option_string_actions)
+        raise InputError(message.replace("\n", " "))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="tribar-paper",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--market", default=SIMULATED, help="simulated, or replay:FOLDER of SYMBOL-15m.parquet")
+    add("--symbols", default="BTCUSDT,ETHUSDT,SOLUSDT", help="venue ids, separated by commas")
+    add("--interval", default="15m", help="bar length (default 15m)")
+    add(
+        "--now",
+        "--start-ms",
+        dest="now",
+        type=int,
+        metavar="MS",
+        help="UTC ms at which streaming begins; what lies before is history",
+    )
+    add("--bars", type=int, help="bars to stream (default: all of a replay, 1000 simulated)")
+    add("--history", type=int, default=5000, help="simulated bars before --now (default 5000)")
+    add("--seed", type=int, default=1, help="seed of the simulated market and of all ids")
+    add("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    add("--port", type=int, default=8790, help="port, 0 for any free one (default 8790)")
+    add("--speed", default="1", help="market seconds a second, or lockstep (default 1)")
+    add("--clients", type=int, default=1, help="clients a lockstep waits for (default 1)")
+    add("--taker-fee", type=float, default=0.00055, help="fraction (default 0.00055)")
+    add("--maker-fee", type=float, default=0.0002, help="fraction (default 0.0002)")
+    add("--slippage-base", type=float, default=0.0001, help="fraction of the price")
+    add("--slippage-volatility", type=float, default=0.1, help="per unit of bar volatility")
+    add("--participation", type=float, default=0.0, help="share of a bar's volume; 0: no limit")
+    add("--balance", default="10000", help="first deposit in USDT (default 10000)")
+    add("--api-key", default="paper", help="key of the first account (default paper)")
+    add("--api-secret", default="paper", help="secret of the first account (default paper)")
+    add(
+        "--account",
+        action="append",
+        default=[],
+        metavar="NAME:KEY:SECRET:BALANCE",
+        help="one more account; may be given several times",
+    )
+    add("--event-log", type=Path, metavar="FILE", help="append every venue event as a JSON line")
+    return parser
+
+
+def parse(arguments: list[str]) -> Settings:
+    """Return the settings of a command line.
+
+    Raises
+    ------
+    InputError
+        Where a value cannot be used.
+    """
+    given = _parser().parse_args(arguments)
+    symbols = tuple(part.strip().upper() for part in given.symbols.split(",") if part.strip())
+    if not symbols or len(set(symbols)) != len(symbols):
+        raise InputError(f"--symbols {given.symbols!r} names none or one twice; give BTCUSDT,…")
+    for symbol in symbols:
+        if not symbol.endswith("USDT") or symbol == "USDT" or not symbol.isalnum():
+            raise InputError(f"--symbols: {symbol!r} is no linear USDT contract, as BTCUSDT is")
+    for name in ("history", "clients", "bars"):
+        value = getattr(given, name)
+        if value is not None and value < 1:
+            raise InputError(f"--{name} is {value}; give 1 or more")
+    for name in ("taker_fee", "slippage_base", "slippage_volatility", "participation"):
+        if not 0 <= getattr(given, name) < math.inf:
+            raise InputError(f"--{name.replace('_', '-')} is {getattr(given, name)}; 0 or more")
+    if not 0 <= given.port <= 65535:
+        raise InputError(f"--port is {given.port}; give 0 to 65535")
+    first = AccountSettings(
+        name="main",
+        api_key=given.api_key,
+        secret=given.api_secret,
+        balance=_balance(given.balance),
+    )
+    return Settings(
+        folder=_folder(given.market),
+        symbols=symbols,
+        interval=given.interval,
+        interval_ms=interval_ms(given.interval),
+        now_ms=given.now,
+        bars=given.bars,
+        history=given.history,
+        seed=given.seed,
+        host=given.host,
+        port=given.port,
+        speed=_speed(given.speed),
+        clients=given.clients,
+        taker_fee=given.taker_fee,
+        maker_fee=given.maker_fee,
+        slippage_base=given.slippage_base,
+        slippage_volatility=given.slippage_volatility,
+        participation=given.participation,
+        accounts=_accounts(first, given.account),
+        event_log=given.event_log,
+    )
+
+
+def _folder(market: str) -> Path | None:
+    if market == SIMULATED:
+        return None
+    if market.startswith(REPLAY) and market != REPLAY:
+        return Path(market.removeprefix(REPLAY)).expanduser()
+    raise InputError(f"{unknown_name('market', market, [SIMULATED])}; or replay:FOLDER")
+
+
+def _speed(text: str) -> float:
+    if text == LOCKSTEP:
+        return 0.0
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = math.nan
+    if not 0 < speed < math.inf:
+        raise InputError(f"--speed is {text!r}; give lockstep or a number above 0")
+    return speed
+
+
+def _balance(text: str) -> Decimal:
+    try:
+        balance = Decimal(text)
+    except InvalidOperation:
+        balance = Decimal(-1)
+    if not balance.is_finite() or balance < 0:
+        raise InputError(f"balance is {text!r}; give USDT, 0 or more")
+    return balance
+
+
+def _accounts(first: AccountSettings, texts: list[str]) -> tuple[AccountSettings, ...]:
+    accounts = [first]
+    for text in texts:
+        parts = text.split(":")
+        if len(parts) != 4 or not all(parts):
+            raise InputError(f"--account is {text!r}; give NAME:KEY:SECRET:BALANCE")
+        name, key, secret, balance = parts
+        if any(name == a.name or key == a.api_key for a in accounts):
+            raise InputError(f"--account {name!r}: the name or the key is taken")
+        accounts.append(
+            AccountSettings(name=name, api_key=key, secret=secret, balance=_balance(balance))
+        )
+    return tuple(accounts)

@@ -1,0 +1,121 @@
+"""The public streams: which topics there are and what they say.
+
+Decides the messages of klines, tickers, books and trades. Never decides when the market moves (the
+conductor does). Rule: a topic that nobody listens to costs nothing; a message shows the market's
+present and nothing beyond it.
+"""
+
+from executor.paper.exchange import Exchange
+from executor.paper.market import Series, Window, visible
+from executor.paper.replies import Row
+from executor.paper.rest_market import CODES, INTERVAL_CODES, book_levels, ticker_row
+
+DEPTHS = ("1", "50", "200", "1000")
+
+
+def parse_topic(exchange: Exchange, topic: str) -> tuple[str, str, Series] | None:
+    """Return a topic's kind, detail and series, or None where there is no such topic."""
+    parts = topic.split(".")
+    series = exchange.market.series.get(parts[-1])
+    if series is None:
+        return None
+    kind, detail = parts[0], parts[1] if len(parts) == 3 else ""
+    if len(parts) == 3 and kind == "kline":
+        length = INTERVAL_CODES.get(detail)
+        known = length is not None and length % exchange.market.interval_ms == 0
+    elif len(parts) == 3:
+        known = kind == "orderbook" and detail in DEPTHS
+    else:
+        known = len(parts) == 2 and kind in ("tickers", "publicTrade", "allLiquidation")
+    return (kind, detail, series) if known else None
+
+
+def first_message(exchange: Exchange, topic: str) -> Row | None:
+    """Return the snapshot that a subscriber gets at once, if the topic has one."""
+    parsed = parse_topic(exchange, topic)
+    if parsed is None:
+        return None
+    kind, detail, series = parsed
+    if kind == "tickers":
+        return ticker_message(exchange, topic, series, "snapshot")
+    if kind == "orderbook":
+        return book_message(exchange, topic, series, int(detail))
+    return None
+
+
+def ticker_message(exchange: Exchange, topic: str, series: Series, kind: str) -> Row:
+    """Return a ticker message."""
+    return {
+        "topic": topic,
+        "type": kind,
+        "data": ticker_row(exchange, series),
+        "cs": exchange.state.numbers,
+        "ts": exchange.state.now_ms,
+    }
+
+
+def book_message(exchange: Exchange, topic: str, series: Series, depth: int) -> Row:
+    """Return a whole book."""
+    bids, asks = book_levels(exchange, series, depth)
+    now, number = exchange.state.now_ms, exchange.state.numbers + 1
+    return {
+        "topic": topic,
+        "type": "snapshot",
+        "ts": now,
+        "data": {
+            "s": series.instrument.symbol,
+            "b": bids,
+            "a": asks,
+            "u": number,
+            "seq": number,
+        },
+        "cts": now,
+    }
+
+
+def trade_message(exchange: Exchange, topic: str, series: Series, volume: float) -> Row:
+    """Return one public trade at the last price."""
+    symbol, now = series.instrument.symbol, exchange.state.now_ms
+    number = exchange.state.numbers
+    trade = {
+        "T": now,
+        "s": symbol,
+        "S": "Buy",
+        "v": repr(volume),
+        "p": f"{exchange.state.prices[symbol]:f}",
+        "L": "ZeroPlusTick",
+        "i": exchange.state.identifier(f"trade-{symbol}-{now}", number),
+        "BT": False,
+        "RPI": False,
+        "seq": number,
+    }
+    return {"topic": topic, "type": "snapshot", "ts": now, "data": [trade]}
+
+
+def kline_message(
+    exchange: Exchange, topic: str, series: Series, length_ms: int, open_ms: int
+) -> Row | None:
+    """Return the bar of ``length_ms`` that holds the base bar of ``open_ms``, as it stands now."""
+    now = exchange.state.now_ms
+    symbol, places = series.instrument.symbol, series.instrument.places
+    bars = visible(
+        series, length_ms, Window(end=open_ms, limit=1), now, exchange.running.get(symbol)
+    )
+    if not bars.n:
+        return None
+    start = int(bars.open_ms[-1])
+    close, volume = float(bars.close[-1]), float(bars.volume[-1])
+    row = {
+        "start": start,
+        "end": start + length_ms - 1,
+        "interval": CODES[length_ms],
+        "open": f"{float(bars.open[-1]):.{places}f}",
+        "close": f"{close:.{places}f}",
+        "high": f"{float(bars.high[-1]):.{places}f}",
+        "low": f"{float(bars.low[-1]):.{places}f}",
+        "volume": repr(volume),
+        "turnover": f"{volume * close:.4f}",
+        "confirm": start + length_ms <= now,
+        "timestamp": now,
+    }
+    return {"topic": topic, "type": "snapshot", "ts": exchange.clock.now_ms(), "data": [row]}

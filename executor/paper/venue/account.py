@@ -1,0 +1,114 @@
+"""An account: its wallet, its positions and its settings.
+
+Decides nothing; holds what the other modules of the venue change. Rule: every change of ``wallet``
+goes through ``book``, which also adds the amount to the total of its kind, so that wallet =
+deposits + realised - fees + funding + insured at every moment.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+from executor.paper.venue.orders import ZERO, PositionKey
+from executor.paper.venue.positions import Position
+
+LEVERAGE_DEFAULT = Decimal(10)
+CROSS = "REGULAR_MARGIN"
+ISOLATED = "ISOLATED_MARGIN"
+PORTFOLIO = "PORTFOLIO_MARGIN"
+
+
+class Booking(StrEnum):
+    """Why money moved."""
+
+    DEPOSIT = "TRANSFER_IN"
+    TRADE = "TRADE"
+    FEE = "FEE"
+    FUNDING = "SETTLEMENT"
+    INSURED = "INSURED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the transaction log."""
+
+    number: int
+    kind: Booking
+    symbol: str
+    side: str
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    funding: Decimal
+    cash: Decimal
+    balance: Decimal
+    size_after: Decimal
+    rate: Decimal
+    order_id: str
+    link_id: str
+    trade_id: str
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedProfit:
+    """One line of the closed profits: what a reducing fill realised."""
+
+    number: int
+    symbol: str
+    order_id: str
+    side: str
+    quantity: Decimal
+    entry_price: Decimal
+    exit_price: Decimal
+    profit: Decimal
+    fee: Decimal
+    leverage: Decimal
+    kind: str
+    exec_type: str
+    time_ms: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Account:
+    """One account; ``api_key`` and ``secret`` sign its requests."""
+
+    name: str
+    api_key: str
+    secret: str
+    taker_fee: float
+    maker_fee: float
+    wallet: Decimal = ZERO
+    booked: dict[Booking, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    positions: dict[PositionKey, Position] = field(default_factory=dict)
+    leverage: dict[str, Decimal] = field(default_factory=dict)
+    hedged: set[str] = field(default_factory=set)
+    margin_mode: str = CROSS
+    entries: list[Entry] = field(default_factory=list)
+    closed: list[ClosedProfit] = field(default_factory=list)
+
+    def book(self, kind: Booking, amount: Decimal) -> None:
+        """Move ``amount`` into the wallet (below 0: out of it)."""
+        self.wallet += amount
+        self.booked[kind] += amount
+
+    def leverage_of(self, symbol: str) -> Decimal:
+        """Return the leverage set for ``symbol``."""
+        return self.leverage.get(symbol, LEVERAGE_DEFAULT)
+
+    def indices(self, symbol: str) -> tuple[int, ...]:
+        """Return the position indices of ``symbol`` in the account's position mode."""
+        return (1, 2) if symbol in self.hedged else (0,)
+
+    def position(self, symbol: str, idx: int) -> Position:
+        """Return the position, making a flat one where there is none yet."""
+        key = PositionKey(self.name, symbol, idx)
+        found = self.positions.get(key)
+        if found is None:
+            found = self.positions[key] = Position(key=key)
+        return found
+
+    def open_positions(self) -> list[Position]:
+        """Return the positions that are not flat, by symbol and index."""
+        return sorted((p for p in self.positions.values() if p.quantity), key=lambda p: p.key)

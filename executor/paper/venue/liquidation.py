@@ -1,0 +1,98 @@
+"""The venue closes a position that its owner did not close.
+
+Decides the orders and prices of liquidations, auto-deleveraging and closes by hand. Never decides
+when (``matching`` finds the price, ``faults`` asks). Rule: cross margin closes at the price that
+ended the margin; isolated margin at the bankruptcy price, so that the loss is the margin and what
+lies beyond is the insurance fund's.
+"""
+
+from decimal import Decimal
+
+from executor.paper.venue.account import ISOLATED, Account
+from executor.paper.venue.changing import end
+from executor.paper.venue.filling import fill
+from executor.paper.venue.margin import cushion, view
+from executor.paper.venue.orders import NO_BRACKET, ZERO, Order, Side, Status
+from executor.paper.venue.positions import Position
+from executor.paper.venue.state import VenueState
+
+
+def close_by_venue(
+    state: VenueState,
+    account: Account,
+    position: Position,
+    price: Decimal,
+    *,
+    kind: str,
+    create_type: str,
+) -> None:
+    """Close all of ``position`` at ``price``; ``kind`` is the execution's type."""
+    if not position.quantity:
+        return
+    number = state.next_number()
+    order = Order(
+        order_id=state.identifier("order", number),
+        number=number,
+        account=account.name,
+        symbol=position.key.symbol,
+        side=Side.SELL if position.quantity > 0 else Side.BUY,
+        is_market=True,
+        quantity=position.size,
+        price=ZERO,
+        time_in_force="IOC",
+        link_id="",
+        reduce_only=True,
+        close_on_trigger=False,
+        position_idx=position.key.idx,
+        trigger_price=ZERO,
+        trigger_direction=0,
+        bracket=NO_BRACKET,
+        stop_kind="",
+        create_type=create_type,
+        status=Status.NEW,
+        last_on_created=state.prices[position.key.symbol],
+        created_ms=state.now_ms,
+        updated_ms=state.now_ms,
+    )
+    fill(state, order, order.quantity, price, is_maker=False, kind=kind)
+
+
+def liquidate(state: VenueState, account: Account, position: Position, price: Decimal) -> None:
+    """Liquidate ``position`` at ``price`` and, in cross margin, whatever still lacks margin."""
+    state.events.append(view(state, account, position, "Liq"))
+    isolated = account.margin_mode == ISOLATED
+    for order in list(state.orders.open_of(account.name)):
+        if order.is_live and (not isolated or order.key == position.key):
+            end(state, state.orders.by_id[order.order_id], "CancelAllBeforeLiq")
+    position.clear_exits()
+    if isolated:
+        bust = position.entry_price - position.sign * position.margin / position.size
+        price = state.instruments[position.key.symbol].price(bust)
+    _bust(state, account, position, price)
+    if isolated:
+        return
+    for other in account.open_positions():
+        last = state.prices[other.key.symbol]
+        if cushion(state, account, other, last) <= ZERO:
+            state.events.append(view(state, account, other, "Liq"))
+            other.clear_exits()
+            _bust(state, account, other, last)
+
+
+def _bust(state: VenueState, account: Account, position: Position, price: Decimal) -> None:
+    close_by_venue(state, account, position, price, kind="BustTrade", create_type="CreateByLiq")
+
+
+def deleverage(state: VenueState, account: Account, position: Position) -> None:
+    """Close a winning position against somebody's liquidation, without a fee."""
+    last = state.prices[position.key.symbol]
+    state.events.append(view(state, account, position, "Adl"))
+    close_by_venue(
+        state, account, position, last, kind="AdlTrade", create_type="CreateByAdl_PassThrough"
+    )
+
+
+def close_by_hand(state: VenueState, account: Account, position: Position) -> None:
+    """Close a position as its owner would from the venue's own page."""
+    last = state.prices[position.key.symbol]
+    close_by_venue(state, account, position, last, kind="Trade", create_type="CreateByClosing")

@@ -1,0 +1,168 @@
+"""What margin an account needs and when it is out of it.
+
+Decides initial and maintenance margin, an account's totals and liquidation prices. Never moves
+money. Rule: cross margin is reckoned over the whole account at last prices; isolated margin over
+the position alone; the mark price is the last price.
+"""
+
+from decimal import Decimal
+
+from executor.paper.venue.account import ISOLATED, Account
+from executor.paper.venue.events import PositionChanged, WalletChanged
+from executor.paper.venue.orders import ZERO, Order, Status
+from executor.paper.venue.positions import Position, to_cent
+from executor.paper.venue.state import VenueState
+
+ONE = Decimal(1)
+
+
+def position_margin(account: Account, position: Position) -> Decimal:
+    """Return the initial margin that an open position binds, quote currency."""
+    if account.margin_mode == ISOLATED:
+        return position.margin
+    return position.entry_value / account.leverage_of(position.key.symbol)
+
+
+def maintenance_margin(state: VenueState, position: Position, price: Decimal) -> Decimal:
+    """Return the maintenance margin of a position at ``price``."""
+    return state.instruments[position.key.symbol].maintenance(position.size * price)
+
+
+def order_margin(state: VenueState, account: Account) -> Decimal:
+    """Return the initial margin that resting orders bind; orders that only reduce bind none."""
+    total = ZERO
+    for order in state.orders.open_of(account.name):
+        if not order.reduce_only and order.status is not Status.UNTRIGGERED:
+            total += needed(state, account, order)
+    return total
+
+
+def needed(state: VenueState, account: Account, order: Order) -> Decimal:
+    """Return the margin and the fee that the opening part of ``order`` binds."""
+    position = account.position(order.symbol, order.position_idx)
+    opening = order.left
+    if position.sign == -order.side.sign:
+        opening = max(ZERO, opening - position.size)
+    price = order.price or state.prices[order.symbol]
+    fee = Decimal(repr(account.taker_fee))
+    return opening * price * (ONE / account.leverage_of(order.symbol) + fee)
+
+
+def unrealised(state: VenueState, account: Account) -> Decimal:
+    """Return the open profit of all positions at last prices."""
+    total = ZERO
+    for position in account.open_positions():
+        total += position.profit_at(state.prices[position.key.symbol])
+    return total
+
+
+def totals(state: VenueState, account: Account) -> WalletChanged:
+    """Return the account's totals as they stand."""
+    positions = account.open_positions()
+    open_profit = unrealised(state, account)
+    maintenance = sum(
+        (maintenance_margin(state, p, state.prices[p.key.symbol]) for p in positions), ZERO
+    )
+    bound = sum((position_margin(account, p) for p in positions), ZERO)
+    return WalletChanged(
+        account=account.name,
+        wallet=account.wallet,
+        equity=account.wallet + open_profit,
+        unrealised=open_profit,
+        position_margin=to_cent(bound),
+        order_margin=to_cent(order_margin(state, account)),
+        maintenance_margin=to_cent(maintenance),
+        realised_total=sum((p.realised_total for p in account.positions.values()), ZERO),
+        margin_mode=account.margin_mode,
+        time_ms=state.now_ms,
+    )
+
+
+def liquidation_price(state: VenueState, account: Account, position: Position) -> Decimal:
+    """Return the price at which the account (cross) or the position (isolated) is liquidated.
+
+    Other symbols are taken at their last prices. Zero where no price above zero does it.
+    Solves backing + sign·q·p - sign·entry = q·p·m - d for p, with the maintenance rate m and the
+    deduction d of the tier that the position is in now.
+    """
+    slope, level = _cushion(state, account, position)
+    price = -level / slope if slope else ZERO
+    return price if price > 0 else ZERO
+
+
+def cushion(state: VenueState, account: Account, position: Position, price: Decimal) -> Decimal:
+    """Return what stands between a position and its liquidation at ``price``; 0 or less: none."""
+    slope, level = _cushion(state, account, position)
+    return slope * price + level
+
+
+def _cushion(state: VenueState, account: Account, position: Position) -> tuple[Decimal, Decimal]:
+    """Return (a, b) of backing + profit - maintenance margin = a·price + b."""
+    symbol = position.key.symbol
+    if account.margin_mode == ISOLATED:
+        members, level = [position], position.margin
+    else:
+        members = [p for p in account.open_positions() if p.key.symbol == symbol]
+        level = account.wallet + _others(state, account, symbol)
+    slope = ZERO
+    for member in members:
+        tier = state.instruments[symbol].tier(member.size * state.prices[symbol])
+        slope += member.quantity - member.size * tier.maintenance
+        level += tier.deduction - member.sign * member.entry_value
+    return slope, level
+
+
+def _others(state: VenueState, account: Account, symbol: str) -> Decimal:
+    """Return what positions in other symbols add to (or take from) the backing of one symbol."""
+    total = ZERO
+    for position in account.open_positions():
+        if position.key.symbol != symbol:
+            price = state.prices[position.key.symbol]
+            total += position.profit_at(price) - maintenance_margin(state, position, price)
+    return total
+
+
+def view(
+    state: VenueState, account: Account, position: Position, status: str = "Normal"
+) -> PositionChanged:
+    """Return the position as the streams and replies show it."""
+    symbol = position.key.symbol
+    instrument = state.instruments[symbol]
+    mark = state.prices[symbol]
+    value = position.entry_value
+    tier = instrument.tier(position.size * mark)
+    is_open = bool(position.quantity)
+    initial = position_margin(account, position)
+    liquidation = liquidation_price(state, account, position) if is_open else ZERO
+    bust = ZERO
+    if is_open and account.margin_mode == ISOLATED:
+        bust = max(ZERO, position.entry_price - position.sign * position.margin / position.size)
+    return PositionChanged(
+        account=account.name,
+        number=state.numbers,
+        symbol=symbol,
+        idx=position.key.idx,
+        side=str(position.side or ""),
+        size=position.size,
+        entry_price=to_cent(position.entry_price),
+        value=value,
+        leverage=account.leverage_of(symbol),
+        mark=mark,
+        liquidation=instrument.price(liquidation),
+        bankruptcy=instrument.price(bust),
+        initial_margin=to_cent(initial),
+        maintenance_margin=to_cent(maintenance_margin(state, position, mark)),
+        balance=to_cent(position.margin if account.margin_mode == ISOLATED else ZERO),
+        take_profit=position.take_profit,
+        stop_loss=position.stop_loss,
+        trail=position.trail,
+        unrealised=position.profit_at(mark),
+        realised=position.realised,
+        realised_total=position.realised_total,
+        isolated=account.margin_mode == ISOLATED,
+        status=status,
+        tier=instrument.tiers.index(tier) + 1,
+        tier_limit=tier.notional_max,
+        created_ms=position.created_ms,
+        updated_ms=position.updated_ms,
+    )

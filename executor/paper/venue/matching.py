@@ -1,0 +1,264 @@
+"""What the market does to our orders.
+
+Decides which orders fill or trigger as the price moves through a bar, in what order and at what
+price. Never draws a random number and never looks past the path it is given. Rule, the same as
+``executor.core.fills``: every position is walked by itself, its adverse extreme first; a stop that
+the market jumps over fills at the open; a profit is never better than its level; a resting limit
+fills only when the price goes a tick beyond it.
+
+A position that opens inside the bar meets its adverse extreme next and then the close: that its
+favourable extreme came after its entry is nothing that a bar can prove.
+"""
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from executor.core.fills import market_fill_price
+from executor.paper.venue import stops
+from executor.paper.venue.account import Account
+from executor.paper.venue.changing import announce, end
+from executor.paper.venue.checks import check_margin
+from executor.paper.venue.errors import VenueError
+from executor.paper.venue.filling import exact, fill
+from executor.paper.venue.liquidation import liquidate
+from executor.paper.venue.margin import cushion, liquidation_price
+from executor.paper.venue.orders import RISING, ZERO, Order, PositionKey, Side, Status
+from executor.paper.venue.placing import is_marketable
+from executor.paper.venue.positions import Position
+from executor.paper.venue.state import VenueState
+
+LIQUIDATION, STOP, LIMIT, TAKE, ACTIVATION = range(5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Path:
+    """A piece of a bar: from ``start`` over both extremes to ``end``.
+
+    ``ahead_high`` and ``ahead_low`` are the extremes of the whole rest of the bar, where this is
+    only its next piece: a profit is not taken from a position whose stop is still to come.
+    """
+
+    start: Decimal
+    high: Decimal
+    low: Decimal
+    end: Decimal
+    ahead_high: Decimal = ZERO
+    ahead_low: Decimal = ZERO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """Something on the way: where the price is then, and what happens."""
+
+    at: Decimal
+    rank: int
+    order: Order | None = None
+
+
+def match_takers(state: VenueState) -> None:
+    """Let every order that waits to take trade at the current price."""
+    waiting, state.takers = state.takers, []
+    for order_id in waiting:
+        order = state.orders.by_id[order_id]
+        if order.is_live:
+            _take(state, order, state.prices[order.symbol])
+
+
+def _take(state: VenueState, order: Order, reference: Decimal) -> None:
+    """Trade ``order`` against the market at ``reference``, slipped and rounded against it."""
+    if order.time_in_force == "PostOnly":
+        end(state, order, "CancelByUser", "EC_PostOnlyWillTakeLiquidity")
+        return
+    quantity = _available(state, order)
+    if order.time_in_force == "FOK" and quantity < order.left:
+        end(state, order, "CancelByUser", "EC_NoImmediateQtyToFill")
+        return
+    if quantity:
+        order = fill(state, order, quantity, _taken_price(state, order, reference), is_maker=False)
+    if not order.is_live:
+        return
+    if order.is_market or order.time_in_force in ("IOC", "FOK"):
+        end(state, order, "UNKNOWN", "EC_NoImmediateQtyToFill")
+    elif not quantity:
+        announce(state, order)
+
+
+def _taken_price(state: VenueState, order: Order, reference: Decimal) -> Decimal:
+    tick = state.instruments[order.symbol].tick
+    price = exact(
+        market_fill_price(
+            float(reference),
+            order.side.sign,
+            state.volatility.get(order.symbol, 0.0),
+            state.costs,
+            float(tick),
+        )
+    )
+    if order.is_market:
+        return price
+    return min(price, order.price) if order.side is Side.BUY else max(price, order.price)
+
+
+def _available(state: VenueState, order: Order) -> Decimal:
+    """Return how much of ``order`` the bar's volume still lets through; exits are not limited."""
+    pool = state.liquidity.get(order.symbol)
+    if pool is None or order.stop_kind in stops.ADVERSE:
+        return order.left
+    quantity = min(order.left, state.instruments[order.symbol].lots_down(pool))
+    state.liquidity[order.symbol] = pool - quantity
+    return quantity
+
+
+def walk(state: VenueState, symbol: str, path: Path) -> None:
+    """Move the price of ``symbol`` along ``path``; ends with the price at its end."""
+    keys = {key for key in state.orders.live if key.symbol == symbol}
+    for account in state.accounts.values():
+        keys.update(p.key for p in account.open_positions() if p.key.symbol == symbol)
+    for key in sorted(keys):
+        _walk_position(state, key, path)
+    state.prices[symbol] = path.end
+
+
+def _walk_position(state: VenueState, key: PositionKey, path: Path) -> None:
+    account = state.accounts[key.account]
+    position = account.position(key.symbol, key.idx)
+    at = path.start
+    # The first leg has no length: it is the jump from the last close to the open.
+    legs = [path.start, *_route(position, path)]
+    while legs:
+        state.prices[key.symbol] = at
+        hit = _next_hit(state, account, position, (at, legs[0]), path)
+        if hit is None:
+            at = legs.pop(0)
+            _follow(state, position, at)
+            continue
+        at = hit.at
+        state.prices[key.symbol] = at
+        before = position.sign
+        _act(state, account, position, hit)
+        if position.sign not in (0, before):
+            legs = [at, path.low if position.sign > 0 else path.high, path.end]
+
+
+def _route(position: Position, path: Path) -> list[Decimal]:
+    """Return the extremes and the end in the order in which this position meets them."""
+    low_first = position.sign > 0 or (not position.sign and path.end >= path.start)
+    first, second = (path.low, path.high) if low_first else (path.high, path.low)
+    return [first, second, path.end]
+
+
+def _next_hit(
+    state: VenueState,
+    account: Account,
+    position: Position,
+    leg: tuple[Decimal, Decimal],
+    path: Path,
+) -> Hit | None:
+    """Return what the price meets first on its way along ``leg``."""
+    at, target = leg
+    orders = state.orders.open_at(position.key)
+    held = _held_back(position, orders, path)
+    hits: list[Hit] = []
+    for order in orders:
+        hit = _meets(state, order, at, target)
+        if hit is not None and not (held and hit.rank in (LIMIT, TAKE) and hit.at != path.start):
+            hits.append(hit)
+    if position.quantity and cushion(state, account, position, target) <= ZERO:
+        level = at
+        if cushion(state, account, position, at) > ZERO:
+            level = liquidation_price(state, account, position)
+        hits.append(Hit(at=state.instruments[position.key.symbol].price(level), rank=LIQUIDATION))
+    if not hits:
+        return None
+    return min(hits, key=lambda h: (abs(h.at - at), h.rank, h.order.number if h.order else 0))
+
+
+def _held_back(position: Position, orders: list[Order], path: Path) -> bool:
+    """Say whether a stop of this position lies in the rest of the bar."""
+    if not position.quantity or not path.ahead_high:
+        return False
+    triggers = [o.trigger_price for o in orders if o.stop_kind in stops.ADVERSE]
+    if position.quantity > 0:
+        return any(trigger >= path.ahead_low for trigger in triggers)
+    return any(ZERO < trigger <= path.ahead_high for trigger in triggers)
+
+
+def _meets(state: VenueState, order: Order, at: Decimal, target: Decimal) -> Hit | None:
+    if order.status is not Status.UNTRIGGERED:
+        return _meets_limit(state, order, at, target)
+    if not order.trigger_price:
+        return _meets_activation(order, at, target)
+    trigger, rising = order.trigger_price, order.trigger_direction == RISING
+    reached = max(at, target) >= trigger if rising else min(at, target) <= trigger
+    if not reached:
+        return None
+    passed = at >= trigger if rising else at <= trigger
+    profit = order.stop_kind in (stops.TAKE_PROFIT, stops.PARTIAL_TAKE)
+    return Hit(at=at if passed else trigger, rank=TAKE if profit else STOP, order=order)
+
+
+def _meets_limit(state: VenueState, order: Order, at: Decimal, target: Decimal) -> Hit | None:
+    if order.is_market:
+        return None
+    instrument = state.instruments[order.symbol]
+    if state.liquidity.get(order.symbol, instrument.lot) < instrument.lot:
+        return None
+    # A limit is not filled by a touch: somebody else stood before us in the queue.
+    level = order.price - order.side.sign * instrument.tick
+    if order.side is Side.BUY:
+        return Hit(at=min(at, level), rank=LIMIT, order=order) if min(at, target) <= level else None
+    return Hit(at=max(at, level), rank=LIMIT, order=order) if max(at, target) >= level else None
+
+
+def _meets_activation(order: Order, at: Decimal, target: Decimal) -> Hit | None:
+    if not order.active_price:
+        return None
+    long = order.side is Side.SELL
+    reached = (
+        max(at, target) >= order.active_price if long else min(at, target) <= order.active_price
+    )
+    return Hit(at=order.active_price, rank=ACTIVATION, order=order) if reached else None
+
+
+def _follow(state: VenueState, position: Position, at: Decimal) -> None:
+    """Let trailing stops follow a price that went our way."""
+    if not position.trail:
+        return
+    for order in state.orders.open_at(position.key):
+        if order.stop_kind == stops.TRAILING and order.trigger_price:
+            trigger = stops.trail_trigger(position, at)
+            if position.sign * (trigger - order.trigger_price) > 0:
+                state.orders.save(replace(order, trigger_price=trigger, updated_ms=state.now_ms))
+
+
+def _act(state: VenueState, account: Account, position: Position, hit: Hit) -> None:
+    order = hit.order
+    if order is None:
+        liquidate(state, account, position, hit.at)
+    elif hit.rank == ACTIVATION:
+        trigger = stops.trail_trigger(position, order.active_price)
+        announce(state, replace(order, trigger_price=trigger, updated_ms=state.now_ms))
+    elif hit.rank == LIMIT:
+        fill(state, order, _available(state, order), order.price, is_maker=True)
+    else:
+        _trigger(state, account, order, hit.at)
+
+
+def _trigger(state: VenueState, account: Account, order: Order, at: Decimal) -> None:
+    """Turn a conditional order into a live one at price ``at`` and let it act."""
+    # Never better than its trigger, and no better than the market once that has passed it.
+    worse = max if order.side is Side.BUY else min
+    reference = worse(at, order.trigger_price)
+    order = announce(state, replace(order, status=Status.TRIGGERED, updated_ms=state.now_ms))
+    if not order.reduce_only:
+        try:
+            check_margin(state, account, order)
+        except VenueError:
+            rejected = replace(order, status=Status.REJECTED, reject_reason="EC_Others")
+            announce(state, rejected)
+            return
+    order = replace(order, status=Status.NEW)
+    if is_marketable(order, reference):
+        _take(state, order, reference)
+    else:
+        announce(state, order)

@@ -1,0 +1,227 @@
+"""The websockets: what clients say and what they are answered.
+
+Decides the replies to auth, subscribe, ping and order frames. Never decides what is published
+(``exchange`` and the conductor do). Rule: an unknown key in a frame is ignored, an unknown topic or
+a broken frame is answered in the venue's words, and nothing that a client sends ends the server.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from aiohttp import WSMsgType, web
+
+from executor.paper import rest_trade
+from executor.paper.exchange import Exchange
+from executor.paper.hub import Connection
+from executor.paper.params import Params
+from executor.paper.rest_market import Call
+from executor.paper.signature import authenticate_socket
+from executor.paper.topics import first_message, parse_topic
+from executor.paper.venue.errors import PARAMS_ERROR, VenueError
+
+PRIVATE_TOPICS = frozenset(
+    {"order", "execution", "execution.fast", "position", "wallet", "dcp", "greeks"}
+)
+ARGUMENTS_CHARS_MAX = 21_000
+FRAME_BYTES_MAX = 1 << 20
+ORDER_OPS = {
+    "order.create": rest_trade.create,
+    "order.amend": rest_trade.amend,
+    "order.cancel": rest_trade.cancel,
+}
+Frame = dict[str, Any]
+Answer = Callable[[Exchange, Connection, Frame], Frame | None]
+
+
+def handler(exchange: Exchange, kind: str) -> Callable[[web.Request], Any]:
+    """Return the request handler of the ``public``, ``private`` or ``trade`` socket."""
+    answer = {"public": _public, "private": _private, "trade": _trade}[kind]
+    group = {
+        "public": exchange.hub.public,
+        "private": exchange.hub.private,
+        "trade": exchange.hub.trade,
+    }[kind]
+
+    async def serve(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=FRAME_BYTES_MAX)
+        await socket.prepare(request)
+        connection = Connection(socket, request.transport, exchange.next_connection())
+        group.add(connection)
+        pump = asyncio.create_task(connection.pump())
+        try:
+            async for message in socket:
+                if message.type == WSMsgType.PING:
+                    await socket.pong(message.data)
+                elif message.type == WSMsgType.PONG:
+                    connection.ponged(bytes(message.data))
+                elif message.type == WSMsgType.TEXT:
+                    _receive(exchange, connection, message.data, answer)
+        finally:
+            exchange.hub.drop(connection)
+            pump.cancel()
+        return socket
+
+    return serve
+
+
+def _receive(exchange: Exchange, connection: Connection, raw: str, answer: Answer) -> None:
+    """Answer one text frame."""
+    try:
+        frame = json.loads(raw)
+    except (ValueError, RecursionError):
+        frame = None
+    if not isinstance(frame, dict) or not isinstance(frame.get("op"), str):
+        reply: Frame | None = _failed(connection, "error:invalid op", {})
+    else:
+        reply = answer(exchange, connection, frame)
+    if reply is not None:
+        connection.put(orjson.dumps(reply).decode())
+
+
+def _request_id(frame: Frame) -> str:
+    value = frame.get("req_id", "")
+    return str(value) if isinstance(value, str | int) else ""
+
+
+def _failed(connection: Connection, message: str, frame: Frame) -> Frame:
+    op = frame.get("op", "")
+    return {
+        "success": False,
+        "ret_msg": message,
+        "conn_id": connection.name,
+        "req_id": _request_id(frame),
+        "op": op,
+        "request": {"op": op, "args": None},
+    }
+
+
+def _acknowledged(connection: Connection, frame: Frame) -> Frame:
+    return {
+        "success": True,
+        "ret_msg": "",
+        "conn_id": connection.name,
+        "req_id": _request_id(frame),
+        "op": frame["op"],
+    }
+
+
+def _topics(frame: Frame) -> list[str] | None:
+    """Return the topics of a frame, or None where they are not a list of texts."""
+    topics = frame.get("args")
+    if not isinstance(topics, list) or not topics:
+        return None
+    if not all(isinstance(topic, str) for topic in topics):
+        return None
+    return topics if sum(map(len, topics)) <= ARGUMENTS_CHARS_MAX else None
+
+
+def _public(exchange: Exchange, connection: Connection, frame: Frame) -> Frame | None:
+    op = frame["op"]
+    if op == "ping":
+        reply = _acknowledged(connection, frame)
+        return reply | {"ret_msg": "pong"}
+    if op not in ("subscribe", "unsubscribe"):
+        return _failed(connection, "error:invalid op", frame)
+    topics = _topics(frame)
+    if topics is None:
+        return _failed(connection, "Params Error", frame)
+    for topic in topics:
+        if parse_topic(exchange, topic) is None:
+            return _failed(connection, f"error:handler not found,topic:{topic}", frame)
+    if op == "unsubscribe":
+        for topic in topics:
+            exchange.hub.unsubscribe(connection, topic)
+        return _acknowledged(connection, frame)
+    connection.put(orjson.dumps(_acknowledged(connection, frame)).decode())
+    for topic in topics:
+        exchange.hub.subscribe(connection, topic)
+        message = first_message(exchange, topic)
+        if message is not None:
+            connection.put(orjson.dumps(message).decode())
+    return None
+
+
+def _private(exchange: Exchange, connection: Connection, frame: Frame) -> Frame | None:
+    op = frame["op"]
+    if op == "ping":
+        now = str(exchange.clock.now_ms())
+        return {
+            "req_id": _request_id(frame),
+            "op": "pong",
+            "args": [now],
+            "conn_id": connection.name,
+        }
+    if op == "auth":
+        account = authenticate_socket(exchange.by_key, frame.get("args"), exchange.clock.now_ms())
+        if account is None:
+            return _failed(connection, "Params Error", frame)
+        connection.account = account.name
+        return {"success": True, "ret_msg": "", "op": "auth", "conn_id": connection.name}
+    if op not in ("subscribe", "unsubscribe"):
+        return _failed(connection, "error:invalid op", frame)
+    if not connection.account:
+        return _failed(connection, "Request not authorized", frame)
+    topics = _topics(frame)
+    if topics is None:
+        return _failed(connection, "Params Error", frame)
+    for topic in topics:
+        if topic.removesuffix(".linear") not in PRIVATE_TOPICS:
+            return _failed(connection, f"error:handler not found,topic:{topic}", frame)
+    for topic in topics:
+        if op == "subscribe":
+            connection.topics.add(topic)
+        else:
+            connection.topics.discard(topic)
+    return _acknowledged(connection, frame)
+
+
+def _trade(exchange: Exchange, connection: Connection, frame: Frame) -> Frame | None:
+    op = frame["op"]
+    now = exchange.clock.now_ms()
+    if op == "ping":
+        reply = {"op": "pong", "retCode": 0, "retMsg": "OK", "data": [str(now)]}
+        return reply | {"connId": connection.name}
+    if op == "auth":
+        account = authenticate_socket(exchange.by_key, frame.get("args"), now)
+        connection.account = account.name if account is not None else ""
+        code, message = (0, "OK") if account is not None else (10004, "Invalid sign")
+        return {"retCode": code, "retMsg": message, "op": "auth", "connId": connection.name}
+    reply = {
+        "reqId": str(frame.get("reqId", "")),
+        "retCode": 0,
+        "retMsg": "OK",
+        "op": op,
+        "data": {},
+        "retExtInfo": {},
+        "header": {
+            "X-Bapi-Limit": "20",
+            "X-Bapi-Limit-Status": "19",
+            "X-Bapi-Limit-Reset-Timestamp": str(now),
+            "Traceid": exchange.state.identifier("trace", exchange.log.lines).replace("-", ""),
+            "Timenow": str(now),
+        },
+        "connId": connection.name,
+    }
+    try:
+        reply["data"] = _order(exchange, connection, frame)
+    except VenueError as error:
+        reply.update(retCode=error.code, retMsg=error.message)
+    exchange.acted()
+    return reply
+
+
+def _order(exchange: Exchange, connection: Connection, frame: Frame) -> Frame:
+    """Carry out an order frame and return its ids."""
+    if not connection.account:
+        raise VenueError(10003, "Request not authorized")
+    endpoint = ORDER_OPS.get(frame["op"])
+    if endpoint is None:
+        raise VenueError(10404, f"op type is not found: {frame['op']}")
+    arguments = frame.get("args")
+    if not isinstance(arguments, list) or len(arguments) != 1 or not isinstance(arguments[0], dict):
+        raise VenueError(PARAMS_ERROR, "params error: args must hold one order")
+    account = exchange.state.accounts[connection.account]
+    return endpoint(Call(exchange, Params(arguments[0]), account))
