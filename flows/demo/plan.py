@@ -181,6 +181,11 @@ def day(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d")
 
 
+def instant(time_ms: int) -> str:
+    """Return the UTC minute of ``time_ms``."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+
+
 def parse_until(text: str) -> int:
     """Return the end of training in UTC ms: a bare date is included whole.
 

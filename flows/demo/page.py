@@ -1,0 +1,273 @@
+"""The demo's report: one HTML file that needs nothing else.
+
+Decides what a first reader sees, and in which order: what came out, whether the model was proven,
+what was traded, how the model looks. Never computes a figure that the run has not given.
+Rule: whatever stands on the page is escaped; a figure that is missing is a dash.
+"""
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from math import isfinite
+from pathlib import Path
+from string import Template
+from typing import Any, Final
+
+from features.types import FloatArray, IntArray
+from flows.demo.figures import equity_figure, price_figure
+from flows.demo.plan import Plan, instant
+from flows.demo.summary import equity_ends
+from flows.demo.trading import Traded
+
+TEMPLATE: Final = Path(__file__).with_name("page.html")
+TRADES_SHOWN: Final = 60
+BAR_PX: Final = 180
+MODEL_FIGURES: Final = {
+    "equity": "Out of sample: equity of the model beside its baselines",
+    "importance": "What the trees look at",
+    "calibration": "Are the probabilities right?",
+    "labels": "What the three barriers gave",
+    "search": "The search",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Story:
+    """All that the page tells."""
+
+    plan: Plan
+    training: Mapping[str, Any]  # what `retrain` returned
+    version: Mapping[str, Any]  # what `tribar promote` wrote
+    traded: Traded
+    prices: Mapping[str, tuple[IntArray, FloatArray]]  # close times and closes by symbol
+    plots: Mapping[str, bytes]  # the model's figures by name
+    seconds: Mapping[str, float]
+    override: str
+
+
+def page(story: Story) -> str:
+    """Return the report as HTML."""
+    parts = [
+        _header(story),
+        _override(story),
+        _cards(story),
+        _equity(story),
+        _gate(story),
+        _prices(story),
+        _model(story),
+        _decisions(story),
+        _trades(story),
+        _data(story),
+        _footer(story),
+    ]
+    template = Template(TEMPLATE.read_text(encoding="utf-8"))
+    return template.substitute(title=escape(story.plan.title), body="\n".join(filter(None, parts)))
+
+
+def _header(story: Story) -> str:
+    return (
+        f"<header><h1>One run of the whole loop</h1><p>{escape(story.plan.title)}</p>"
+        f"<p>{escape(story.plan.windows)}</p></header>"
+    )
+
+
+def _override(story: Story) -> str:
+    if not story.override:
+        return ""
+    return (
+        '<div class="note"><b>This model was refused by the gate</b> and runs here on the paper '
+        "exchange only, by a written override. On a market without a provable edge that is the "
+        f"honest outcome: with real money it would not be loaded. {escape(story.override)}</div>"
+    )
+
+
+def _cards(story: Story) -> str:
+    journal, vitals = story.traded.journal, story.traded.vitals
+    start, end = equity_ends(journal.equity)
+    gain = end / start - 1 if start else 0.0
+    won = sum(trade["pnl"] > 0 for trade in journal.trades)
+    rate = f"{won / len(journal.trades):.0%} won" if journal.trades else "none"
+    cards = [
+        (f'<span class="{_way(gain)}">{gain:+.2%}</span>', f"on {start:,.0f} USDT of play money"),
+        (f"{len(journal.trades):,}", f"trades, {rate}"),
+        (f"{journal.bars:,}", "bars traded"),
+        (f"{journal.decisions:,}", f"decisions, {journal.approved:,} approved"),
+        (f"{vitals.rss_mb:,.0f} MB", "memory of the executor"),
+        (f"{vitals.cold_start_s:.1f} s", "its cold start"),
+    ]
+    shown = (
+        f'<div class="card"><b>{value}</b><span>{escape(label)}</span></div>'
+        for value, label in cards
+    )
+    return f'<div class="cards">{"".join(shown)}</div>'
+
+
+def _equity(story: Story) -> str:
+    if not story.traded.journal.equity:
+        return ""
+    lead = "After fees, slippage and funding, at every bar close, as the executor's journal has it."
+    return _section("Equity", lead, _image(equity_figure(story.traded.journal.equity), "equity"))
+
+
+def _gate(story: Story) -> str:
+    judged = story.training["gate"]
+    rows = [
+        (
+            "✓" if c["passed"] else "✗",
+            c["name"],
+            c["value"],
+            c["threshold"],
+            c["reason"] + ("" if c.get("binding", True) else " (reported, not binding)"),
+        )
+        for c in judged["criteria"]
+    ]
+    lead = "A model may be traded only when it has shown that what it found is not luck."
+    word = _tag(str(judged["verdict"]))
+    table = _table(("", "criterion", "value", "threshold", "in words"), rows)
+    return _section(f"The gate: {word}", lead, table)
+
+
+def _prices(story: Story) -> str:
+    images = []
+    for symbol, (time_ms, close) in story.prices.items():
+        trades = [t for t in story.traded.journal.trades if t["symbol"] == symbol]
+        images.append(_image(price_figure(symbol, time_ms, close, trades), symbol))
+    lead = "▲ long, ▼ short, from entry to exit; green won, red lost, net of all costs."
+    return _section("Trades on the price", lead, "".join(images)) if images else ""
+
+
+def _model(story: Story) -> str:
+    metrics = story.training["train"].get("metrics", {})
+    names = list(dict.fromkeys(name for split in metrics.values() for name in split))
+    rows = [(name, *(split.get(name) for split in metrics.values())) for name in names]
+    body = _table(("figure", *metrics), rows)
+    for name, title in MODEL_FIGURES.items():
+        if name in story.plots:
+            body += f"<h3>{escape(title)}</h3>{_image(story.plots[name], title)}"
+    version = story.version
+    lead = (
+        f"Version {version['version']} of {story.training['register']['name']}, bundle "
+        f"{version['bundle_sha256'][:12]}…: gradient-boosted trees beside a logistic regression, "
+        "calibrated out of fold."
+    )
+    return _section("The model", lead, body)
+
+
+def _decisions(story: Story) -> str:
+    refused = story.traded.journal.refused
+    most = max(refused.values(), default=1)
+    rows = [
+        (
+            reason.replace("_", " "),
+            count,
+            _Raw(f'<span class="bar" style="width:{BAR_PX * count / most:.0f}px"></span>'),
+        )
+        for reason, count in refused.items()
+    ]
+    lead = "Every bar of every symbol is decided on, and every refusal has its reason."
+    return _section("Why not more?", lead, _table(("refused because", "times", ""), rows))
+
+
+def _trades(story: Story) -> str:
+    trades = story.traded.journal.trades
+    rows = [
+        (
+            trade["symbol"],
+            "long" if trade["side"] > 0 else "short",
+            instant(trade["opened_ms"]),
+            instant(trade["closed_ms"]),
+            trade["entry_price"],
+            trade["exit_price"],
+            trade["reason"],
+            _Raw(f'<span class="{_way(trade["pnl"])}">{trade["pnl"]:+,.2f}</span>'),
+        )
+        for trade in trades[-TRADES_SHOWN:]
+    ]
+    lead = f"The last {len(rows)} of {len(trades)}; profit in USDT, net." if rows else "None."
+    names = (
+        "symbol",
+        "side",
+        "opened (UTC)",
+        "closed (UTC)",
+        "entry",
+        "exit",
+        "closed by",
+        "profit",
+    )
+    return _section("Trades", lead, _table(names, rows))
+
+
+def _data(story: Story) -> str:
+    rows = [
+        (symbol, _Raw(_tag(found["verdict"])), "; ".join(found["reasons"]) or "nothing to remark")
+        for symbol, found in story.training["quality"].items()
+    ]
+    times = [(name, f"{seconds:.1f} s") for name, seconds in story.seconds.items()]
+    body = _table(("symbol", "verdict", "reasons"), rows)
+    return _section("Candles", "Judged before anything was trained on them.", body) + _section(
+        "How long it took", "", _table(("stage", "time"), times)
+    )
+
+
+def _footer(story: Story) -> str:
+    lean = "its own lean environment" if story.traded.is_lean else "the pipeline's environment"
+    again = (
+        f"restarted {story.traded.vitals.restarts} times, " if story.traded.vitals.restarts else ""
+    )
+    beats = f"{story.traded.vitals.heartbeats} heartbeats"
+    made = f"Made by <code>tribar demo</code> in <code>{escape(story.plan.folder.name)}</code>."
+    return f"<footer>The executor ran in {lean}, {again}with {beats}. {made}</footer>"
+
+
+class _Raw(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+def _section(title: str, lead: str, body: str) -> str:
+    shown = f'<p class="lead">{escape(lead)}</p>' if lead else ""
+    return f"<section><h2>{title}</h2>{shown}{body}</section>"
+
+
+def _table(names: Iterable[str], rows: Sequence[Sequence[object]]) -> str:
+    names = list(names)
+    numeric = [
+        bool(rows) and all(isinstance(row[i], int | float | None) for row in rows)
+        for i in range(len(names))
+    ]
+    classes = [' class="n"' if is_number else "" for is_number in numeric]
+    head = "".join(f"<th{c}>{escape(n)}</th>" for n, c in zip(names, classes, strict=True))
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td{c}>{_cell(v)}</td>" for v, c in zip(row, classes, strict=True))
+        + "</tr>"
+        for row in rows
+    )
+    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, _Raw):
+        return value
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, float):
+        if not isfinite(value):
+            return "–"
+        return f"{value:,.2f}" if abs(value) >= 100 else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else escape(str(value))
+
+
+def _image(png: bytes, title: str) -> str:
+    data = base64.b64encode(png).decode()
+    return f'<img alt="{escape(title)}" src="data:image/png;base64,{data}">'
+
+
+def _tag(word: str) -> str:
+    return f'<span class="tag {escape(word)}">{escape(word)}</span>'
+
+
+def _way(value: float) -> str:
+    return "up" if value > 0 else "down" if value < 0 else ""
