@@ -15,9 +15,9 @@ from aiohttp import web
 from executor.paper.clock import Clock
 from executor.paper.conductor import Conductor
 from executor.paper.exchange import Exchange
-from executor.paper.replay import load
 from executor.paper.server import application
 from executor.paper.settings import Settings, parse
+from executor.paper.sources import load
 from features.errors import InputError
 
 SHUTDOWN_SECONDS = 2.0
@@ -33,7 +33,8 @@ def run(arguments: list[str]) -> int:
     try:
         settings = parse(arguments)
         listener = bind(settings)
-        exchange = Exchange(settings, load(settings), Clock())
+        clock = Clock()
+        exchange = Exchange(settings, load(settings, clock), clock)
     except (InputError, OSError) as error:
         sys.stderr.write(f"tribar-paper: {error}\n")
         return 2

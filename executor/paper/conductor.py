@@ -103,9 +103,13 @@ class Conductor:
             await self._reported.wait()
 
     def _opening(self, open_ms: int) -> None:
-        """Book settlements up to the opening, then let waiting orders take at it."""
+        """Book settlements up to the opening, then let waiting orders take at it.
+
+        Orders of a symbol that has no bar here wait for its next one.
+        """
         self._settle_until(open_ms)
-        self._exchange.match()
+        series = self._exchange.market.series
+        self._exchange.match({s for s, one in series.items() if one.index_of(open_ms) >= 0})
 
     def _settle_until(self, time_ms: int, *, mid_bar: bool = False) -> None:
         """Book the settlements since the last ones up to ``time_ms``."""
@@ -114,17 +118,18 @@ class Conductor:
             times = series.funding.time_ms
             begin = int(times.searchsorted(self._settled_ms, side="right"))
             for index in range(begin, int(times.searchsorted(time_ms, side="right"))):
+                settled_ms = int(times[index])
                 mark = state.prices[symbol]
                 if mid_bar:
-                    mark = series.instrument.price(series.opening_at(int(times[index])))
+                    mark = series.instrument.price(series.opening_at(settled_ms))
+                state.now_ms = max(state.now_ms, settled_ms)
                 settle(state, symbol, float(series.funding.rate[index]), mark)
         self._settled_ms = time_ms
         self._exchange.publish()
 
     def _whole_bar(self, open_ms: int) -> None:
-        """Walk the whole bar at once, as of its last millisecond."""
+        """Walk the whole bar at once; its fills bear its opening time, as the simulation's do."""
         exchange = self._exchange
-        exchange.state.now_ms = open_ms + exchange.market.interval_ms - 1
         for symbol, series in exchange.market.series.items():
             index = series.index_of(open_ms)
             if index >= 0:
@@ -141,7 +146,7 @@ class Conductor:
                     ),
                 )
         exchange.publish()
-        self._settle_until(exchange.state.now_ms, mid_bar=True)
+        self._settle_until(open_ms + exchange.market.interval_ms - 1, mid_bar=True)
 
     def _close(self, open_ms: int) -> None:
         """Push the closed bars of all symbols, then the opening of the next ones."""

@@ -5,6 +5,7 @@ the venue tells. Rule: whatever changes the venue ends with ``publish``, so that
 """
 
 import asyncio
+from collections.abc import Collection
 from decimal import Decimal
 
 from executor.paper import replies
@@ -93,9 +94,10 @@ class Exchange:
         self._connections += 1
         return f"paper-{self._connections:06d}"
 
-    def match(self) -> None:
-        """Let waiting orders take, and tell what came of it."""
-        matching.match_takers(self.state)
+    def match(self, symbols: Collection[str] | None = None) -> None:
+        """Let waiting orders (of ``symbols``, if given) take, and tell what came of it."""
+        chosen = self.market.series if symbols is None else symbols
+        matching.match_takers(self.state, chosen)
         self.publish()
 
     def acted(self) -> None:

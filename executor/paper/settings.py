@@ -20,6 +20,7 @@ LOCKSTEP = "lockstep"
 SIMULATED = "simulated"
 REPLAY = "replay:"
 START_MS = 1_735_689_600_000  # 2025-01-01, where a simulated market begins to trade
+KNOWN_SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "XRPUSDT", "DOGEUSDT", "ADAUSDT")
 DESCRIPTION = """\
 A Bybit v5 exchange on localhost: REST and websockets that unmodified ccxt trades against.
 It replays real candles (--market replay:FOLDER) or makes a market up (--market simulated)."""
@@ -128,9 +129,11 @@ def parse(arguments: list[str]) -> Settings:
     symbols = tuple(part.strip().upper() for part in given.symbols.split(",") if part.strip())
     if not symbols or len(set(symbols)) != len(symbols):
         raise InputError(f"--symbols {given.symbols!r} names none or one twice; give BTCUSDT,…")
+    folder = _folder(given.market)
     for symbol in symbols:
-        if not symbol.endswith("USDT") or symbol == "USDT" or not symbol.isalnum():
-            raise InputError(f"--symbols: {symbol!r} is no linear USDT contract, as BTCUSDT is")
+        is_linear = symbol.endswith("USDT") and symbol != "USDT" and symbol.isalnum()
+        if folder is None and not is_linear:
+            raise InputError(unknown_name("linear USDT symbol", symbol, KNOWN_SYMBOLS))
     for name in ("history", "clients", "bars"):
         value = getattr(given, name)
         if value is not None and value < 1:
@@ -147,7 +150,7 @@ def parse(arguments: list[str]) -> Settings:
         balance=_balance(given.balance),
     )
     return Settings(
-        folder=_folder(given.market),
+        folder=folder,
         symbols=symbols,
         interval=given.interval,
         interval_ms=interval_ms(given.interval),

@@ -26,9 +26,9 @@ from executor.paper.__main__ import addresses, bind
 from executor.paper.clock import Clock
 from executor.paper.conductor import Conductor
 from executor.paper.exchange import Exchange
-from executor.paper.replay import load
 from executor.paper.server import application
 from executor.paper.settings import parse
+from executor.paper.sources import load
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 30.0
@@ -135,7 +135,8 @@ def _first_line(process: subprocess.Popen[str]) -> str:
 async def paper_here(*arguments: str) -> AsyncIterator[PaperHere]:
     """Serve the paper exchange in the running event loop."""
     settings = parse(["--port", "0", *arguments])
-    exchange = Exchange(settings, load(settings), Clock())
+    clock = Clock()
+    exchange = Exchange(settings, load(settings, clock), clock)
     conductor = Conductor(exchange)
     listener = bind(settings)
     runner = web.AppRunner(application(exchange, conductor), access_log=None, shutdown_timeout=1.0)

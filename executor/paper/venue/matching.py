@@ -10,6 +10,7 @@ A position that opens inside the bar meets its adverse extreme next and then the
 favourable extreme came after its entry is nothing that a bar can prove.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -55,12 +56,14 @@ class Hit:
     order: Order | None = None
 
 
-def match_takers(state: VenueState) -> None:
-    """Let every order that waits to take trade at the current price."""
+def match_takers(state: VenueState, symbols: Container[str]) -> None:
+    """Let every order of ``symbols`` that waits to take trade at the current price."""
     waiting, state.takers = state.takers, []
     for order_id in waiting:
         order = state.orders.by_id[order_id]
-        if order.is_live:
+        if order.symbol not in symbols:
+            state.takers.append(order_id)
+        elif order.is_live:
             _take(state, order, state.prices[order.symbol])
 
 

@@ -1,0 +1,61 @@
+"""From settings to a market.
+
+Decides which source the market comes from: a folder of recordings, or the seeded generator. Never
+serves it. Rule: everything that can be wrong with a source is found here, before a port is opened;
+a simulated market is a function of its seed, its symbols and its length.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from executor.paper.clock import Clock
+from executor.paper.market import Market, Recorded, build, on_tick
+from executor.paper.parquet import read_candles, read_funding
+from executor.paper.settings import START_MS, Settings
+from features.synthetic import simulate_market
+
+SIMULATED_BARS = 1000
+
+
+def load(settings: Settings, clock: Clock) -> Market:
+    """Return the market that ``settings`` ask for."""
+    now_ms = settings.now_ms
+    if settings.folder is None:
+        if now_ms is None:
+            # By the clock a market stands in the present; in lockstep it is always the same one.
+            wall = clock.now_ms()
+            now_ms = START_MS if settings.speed == 0.0 else wall - wall % settings.interval_ms
+        recorded = _simulated(settings, now_ms)
+    else:
+        recorded = _replayed(settings, settings.folder)
+    series = {one.symbol: on_tick(one) for one in sorted(recorded, key=lambda one: one.symbol)}
+    return build(series, settings.interval, settings.interval_ms, now_ms, settings.bars)
+
+
+def _simulated(settings: Settings, now_ms: int) -> list[Recorded]:
+    bars = settings.bars or SIMULATED_BARS
+    symbols = sorted(settings.symbols)
+    made = simulate_market(
+        np.random.default_rng(settings.seed),
+        symbols=len(symbols),
+        # One bar more than is streamed: the last close is followed by an opening.
+        bars=settings.history + bars + 1,
+        interval_ms=settings.interval_ms,
+        start_ms=now_ms - settings.history * settings.interval_ms,
+    )
+    return [
+        Recorded(symbol=symbol, candles=one.candles, funding=one.funding)
+        for symbol, one in zip(symbols, made, strict=True)
+    ]
+
+
+def _replayed(settings: Settings, folder: Path) -> list[Recorded]:
+    return [
+        Recorded(
+            symbol=symbol,
+            candles=read_candles(folder, symbol, settings.interval, settings.interval_ms),
+            funding=read_funding(folder, symbol),
+        )
+        for symbol in settings.symbols
+    ]
