@@ -8,7 +8,6 @@ data is marked ``truncated`` and must be dropped from training.
 """
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from features.costs import SETTLEMENT_GRID_MS, Costs, FlatFunding
 from features.errors import InputError
 from features.exit_plan import ExitPlan
 from features.label_checks import (
+    Scalar,
     check_column,
     check_distance,
     check_events,
@@ -26,12 +26,11 @@ from features.label_checks import (
     check_horizon,
     check_prices,
     check_volatility,
+    one_layout,
 )
 from features.label_kernel import Bars, Found, Requests, Terms, label_by_stack
 from features.label_scan import label_by_scan
 from features.types import Candles, FloatArray, Funding, IntArray
-
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 HORIZON_BARS = 96  # 24 h of 15m bars
 
@@ -150,10 +149,10 @@ def triple_barrier(
     requests, volatility, points = _checked(candles, events, side, barriers, funding, volatility)
     terms = _terms(barriers.volatility_scaled, costs, exits, tick)
     bars = Bars(
-        _plain(candles.open),
-        _plain(candles.high),
-        _plain(candles.low),
-        _plain(candles.close),
+        one_layout(candles.open),
+        one_layout(candles.high),
+        one_layout(candles.low),
+        one_layout(candles.close),
         volatility,
         points,
     )
@@ -173,16 +172,11 @@ def triple_barrier(
     return _labels(candles, requests, found)
 
 
-def _plain(column: NDArray[Scalar]) -> NDArray[Scalar]:
-    """Return the column contiguous and writeable: one memory layout, one compiled kernel."""
-    return np.require(column, requirements=["C", "W"])
-
-
 def _per_event(name: str, value: object, rows: int, dtype: type[Scalar]) -> NDArray[Scalar]:
     """Return a barrier's column: as given, or one row where one number holds for all."""
     if isinstance(value, np.ndarray):
         check_column(f"barriers.{name}", value, dtype, rows)
-        return _plain(value)
+        return one_layout(value)
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise InputError(f"barriers.{name}: {value!r} is not a number nor an array")
     if dtype is np.int64 and value != int(value):
@@ -222,8 +216,8 @@ def _checked(
         )
     elif first + 1 < candles.n:
         check_funding(funding, int(candles.open_ms[first + 1]), int(candles.open_ms[last]))
-    requests = Requests(_plain(events), _plain(side), profit, loss, horizon)
-    return requests, _plain(volatility), funding_points(candles, funding)
+    requests = Requests(one_layout(events), one_layout(side), profit, loss, horizon)
+    return requests, one_layout(volatility), funding_points(candles, funding)
 
 
 def _settlements(flat: FlatFunding, candles: Candles) -> Funding:
@@ -278,10 +272,10 @@ def _terms(volatility_scaled: bool, costs: Costs, plan: ExitPlan, tick: float) -
 def _labels(candles: Candles, requests: Requests, found: Found) -> Labels:
     """Add what follows from the kernel's columns."""
     event, leaves = requests.event, found.exit_index
-    close_ms = candles.close_ms
-    start_ms = close_ms[event]
-    end_ms = close_ms[leaves]
-    end_ms[found.reason == TIME] -= candles.interval_ms
+    start_ms = candles.open_ms[event]
+    start_ms += candles.interval_ms
+    end_ms = candles.open_ms[leaves]
+    np.add(end_ms, candles.interval_ms, out=end_ms, where=found.reason != TIME)
     entry = event + 1
     if event.size and event[-1] == candles.n - 1:
         never = leaves < 0
@@ -295,7 +289,7 @@ def _labels(candles: Candles, requests: Requests, found: Found) -> Labels:
         reason=found.reason,
         gross=found.gross,
         net=found.net,
-        label=(found.net > 0.0).astype(np.int8),
+        label=(found.net > 0.0).view(np.int8),
         ambiguous=found.ambiguous,
         truncated=found.reason == TRUNCATED,
         start_ms=start_ms,
