@@ -13,8 +13,6 @@ from typing import Any, Final
 
 import numpy as np
 import xgboost
-from features.meta import model_names, model_row
-from features.signals import Signal
 
 from executor.core.decide import expected_net
 from executor.core.linear import joined_probability, linear_score
@@ -27,6 +25,8 @@ from executor.core.manifest import (
     sha256,
 )
 from executor.core.model import Economics, ModelInfo, Prediction, Request
+from features.meta import model_names, model_row
+from features.signals import Signal
 from features.types import FloatArray
 
 MANIFEST: Final = "manifest.json"

@@ -1,6 +1,6 @@
 """Which feature column is which, for the decisions that look at features directly.
 
-Decides the names the core reads beside the model: volatility, trend, range and volume. Never
+Decides the names the core reads beside the model: volatility, trend and range. Never
 computes a feature. Rule: a column that a model's catalog lacks is None here, and the filter that
 needs it passes; only the volatility is a must.
 """
@@ -14,7 +14,6 @@ from features.errors import InputError
 VOLATILITY: Final = "volatility_96"
 ADX: Final = "adx_14"
 ATR: Final = "atr_14"
-VOLUME: Final = "volume_z_96"
 TREND: Final = "trend_z_96"
 
 
@@ -26,7 +25,6 @@ class Columns:
     volatility: int
     adx: int | None
     atr: int | None
-    volume: int | None
     trend: int | None
 
     @property
@@ -51,6 +49,5 @@ def resolve(names: Sequence[str]) -> Columns:
         volatility=index[VOLATILITY],
         adx=index.get(ADX),
         atr=index.get(ATR),
-        volume=index.get(VOLUME),
         trend=index.get(TREND),
     )

@@ -1,9 +1,9 @@
 """How the symbols move together, from their last closes.
 
-Decides the rolling window of closes, and the shrunk covariance, correlation and market beta that
-sizing and selection use. Never sees a position. Rule: where too little is known, symbols count as
-moving together (correlation ``UNKNOWN_CORRELATION``); volatility is always ``volatility_96``, the
-number that labels, costs and the venue use.
+Decides the rolling window of closes and volumes, and the shrunk covariance, correlation and market
+beta that sizing and selection use. Never sees a position. Rule: where too little is known, symbols
+count as moving together (correlation ``UNKNOWN_CORRELATION``); volatility is always
+``volatility_96``, the number that labels, costs and the venue use.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,29 +16,42 @@ from features.types import FloatArray
 
 # The usual correlation of coins among themselves: ten of them are about 1.3 independent bets.
 UNKNOWN_CORRELATION: Final = 0.7
+VOLUMES_MIN: Final = 32
+
+
+Row = tuple[int, dict[str, float], dict[str, float]]
 
 
 @dataclass(slots=True)
-class RollingCloses:
-    """The last closes of all symbols, oldest first; changed only by ``step``."""
+class RecentBars:
+    """Closes and volumes of the last bars of all symbols, oldest first; only ``step`` changes it.
+
+    A row is (close time, close by symbol, volume by symbol).
+    """
 
     size: int
-    rows: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
 
-    def push(self, close_ms: int, closes: dict[str, float]) -> None:
-        """Add one close of all symbols and forget the oldest beyond ``size``."""
-        self.rows.append((close_ms, closes))
+    def push(self, row: Row) -> None:
+        """Add one close of all symbols; the oldest beyond ``size`` are forgotten now and then."""
+        self.rows.append(row)
         if len(self.rows) > 2 * self.size:
             del self.rows[: -self.size]
 
     def returns(self, symbols: Sequence[str]) -> FloatArray:
         """Return simple returns, shape (bars - 1, symbols); NaN where a close is missing."""
         rows = self.rows[-self.size :]
-        nan = float("nan")
-        prices = np.array([[closes.get(s, nan) for s in symbols] for _, closes in rows])
         if len(rows) < 2:
             return np.empty((0, len(symbols)))
+        nan = float("nan")
+        prices = np.array([[closes.get(s, nan) for s in symbols] for _, closes, _ in rows])
         return np.asarray(prices[1:] / prices[:-1] - 1.0, dtype=np.float64)
+
+    def volume_ratio(self, symbol: str) -> float | None:
+        """Return the newest volume as a multiple of the mean of those held, None where unknown."""
+        held = [volumes[symbol] for _, _, volumes in self.rows[-self.size :] if symbol in volumes]
+        mean = sum(held) / len(held) if len(held) >= VOLUMES_MIN else 0.0
+        return held[-1] / mean if mean > 0.0 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,7 +72,7 @@ class Comovement:
 
 
 def comovement(
-    closes: RollingCloses,
+    recent: RecentBars,
     symbols: Sequence[str],
     volatility: Mapping[str, float],
     shrinkage: float,
@@ -74,7 +87,7 @@ def comovement(
     k = len(symbols)
     target = np.full((k, k), UNKNOWN_CORRELATION)
     np.fill_diagonal(target, 1.0)
-    returns = closes.returns(symbols)
+    returns = recent.returns(symbols)
     known = np.isfinite(returns)
     count = known.sum(axis=0)
     total = np.where(known, returns, 0.0).sum(axis=0)

@@ -14,6 +14,9 @@ ENTER: Final = 0
 NO_EDGE: Final = 1
 NO_ECONOMICS: Final = 2
 
+# No account bets this much: infinity is a mistake somewhere.
+LARGEST: Final = 1e300
+
 # What bound the size.
 BY_KELLY: Final = 0
 BY_RISK: Final = 1
@@ -96,15 +99,16 @@ def bet_notional(
         return 0.0, BY_KELLY
     fraction, bound = kelly, BY_KELLY
     by_risk = risk_fraction / stop_distance
-    if by_risk < fraction:
+    # "not <=" rather than ">": a cap that is NaN binds, and ends in no bet at all.
+    if not fraction <= by_risk:
         fraction, bound = by_risk, BY_RISK
-    if position_cap < fraction:
+    if not fraction <= position_cap:
         fraction, bound = position_cap, BY_POSITION
     notional = equity * throttle * fraction
-    if not volume_notional > 0.0:
-        return 0.0, BY_VOLUME
-    if volume_notional < notional:
+    if not notional <= volume_notional:
         notional, bound = volume_notional, BY_VOLUME
+    if not 0.0 < notional < LARGEST:
+        return 0.0, bound
     return notional, bound
 
 

@@ -9,7 +9,6 @@ one call and leaves nothing.
 from typing import Final
 
 import numpy as np
-from features.signals import primary_signal
 
 from executor.core.columns import Columns
 from executor.core.contract import Refusal, Verdict
@@ -38,6 +37,7 @@ from executor.core.types import (
     Refused,
 )
 from features.barriers import barrier_fractions, barrier_prices
+from features.signals import primary_signal
 from features.types import FloatArray
 
 YEAR_MS: Final = 31_557_600_000
@@ -142,7 +142,7 @@ class _Chain:
         idea.regime = f"{trend}/{wildness}"
         if regime_blocks(trend, wildness, idea.signal.side, regime):
             return Refusal.REGIME
-        volume = _pick(row, columns.volume)
+        volume = self._state.closes.volume_ratio(idea.bar.symbol)
         if session_blocks(self._event.close_ms, volume, self._params.session):
             return Refusal.SESSION_VOLUME
         return None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from executor.core.types import FillKind
-from features.barriers import NONE, PROFIT, touch, traded_through
+from features.barriers import NONE, PROFIT, STOP, touch, traded_through
 from features.costs import Costs, slippage, slipped_price
 from features.types import Candle
 
@@ -141,48 +141,52 @@ def walk_bar(
 ) -> tuple[WalkFill, ...]:
     """Return the fills of one bar for one position, in order.
 
-    The stop acts first (``features.barriers.touch``: the take only where the stop was not touched
-    or the bar opened beyond the take) and takes all that is left; otherwise limits nearest to the
-    market fill first, where traded through by a tick, then the attached take closes the rest. The
-    attached stop is a market order; so is the take where ``costs.take_profit_is_market``.
+    The adverse side first (``features.exit_plan.exit_step``): a bar that touches the stop closes
+    all at the stop, but for what the bar's open was already past; else the limits that were traded
+    through by a tick fill, nearest to the market first, and the take closes the rest. The attached
+    stop is a market order; so is the take where ``costs.take_profit_is_market``.
     """
     side = resting.side
     stop_price = resting.stop_price or (0.0 if side > 0 else float("inf"))
     take_price = resting.take_price or (float("inf") if side > 0 else 0.0)
-    reason, reached = touch(side, take_price, stop_price, candle.open, candle.high, candle.low)
-    if reason not in (NONE, PROFIT):
-        price = market_fill_price(reached, -side, volatility, costs, tick)
-        return (_attached(FillKind.STOP, resting.quantity, price, costs.taker_fee),)
+    target = take_price
+    if not costs.take_profit_is_market:
+        target = traded_through(side, take_price, tick)
+    reason, reached = touch(side, target, stop_price, candle.open, candle.high, candle.low)
     fills: list[WalkFill] = []
     left = resting.quantity
     for limit in sorted(resting.limits, key=lambda order: side * order.price):
-        needed = traded_through(side, limit.price, tick)
-        if (candle.high >= needed) if side > 0 else (candle.low <= needed):
+        if left > 0.0 and _limit_fills(side, limit.price, candle, reason, tick):
             quantity = min(limit.quantity, left)
-            left -= quantity
-            paid = fee(quantity, limit.price, costs.maker_fee)
+            left = round(left - quantity, 12)
             fills.append(
                 WalkFill(
                     kind=FillKind.ORDER,
                     client_order_id=limit.client_order_id,
                     quantity=quantity,
                     price=limit.price,
-                    fee=paid,
+                    fee=fee(quantity, limit.price, costs.maker_fee),
                 )
             )
-    if reason == PROFIT and left > 0.0:
-        price = reached
+    if left <= 0.0 or reason == NONE:
+        return tuple(fills)
+    if reason == PROFIT:
+        price, rate, kind = take_price, costs.take_profit_fee, FillKind.TAKE
         if costs.take_profit_is_market:
-            price = market_fill_price(reached, -side, volatility, costs, tick)
-        fills.append(_attached(FillKind.TAKE, left, price, costs.take_profit_fee))
+            price = market_fill_price(take_price, -side, volatility, costs, tick)
+    else:
+        price = market_fill_price(reached, -side, volatility, costs, tick)
+        rate, kind = costs.taker_fee, FillKind.STOP
+    paid = fee(left, price, rate)
+    fills.append(WalkFill(kind=kind, client_order_id="", quantity=left, price=price, fee=paid))
     return tuple(fills)
 
 
-def _attached(kind: FillKind, quantity: float, price: float, rate: float) -> WalkFill:
-    return WalkFill(
-        kind=kind,
-        client_order_id="",
-        quantity=quantity,
-        price=price,
-        fee=fee(quantity, price, rate),
-    )
+def _limit_fills(side: int, price: float, candle: Candle, reason: int, tick: float) -> bool:
+    """Say whether a reduce-only limit order on a position of ``side`` fills in this bar."""
+    needed = traded_through(side, price, tick)
+    if side > 0:
+        past, reached = candle.open >= needed, candle.high >= needed
+    else:
+        past, reached = candle.open <= needed, candle.low <= needed
+    return past or (reached and reason != STOP)

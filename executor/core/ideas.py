@@ -7,12 +7,11 @@ refused stays NaN or empty in the record; nothing is made up.
 from dataclasses import dataclass
 from typing import Final
 
-from features.signals import Signal
-
 from executor.core.contract import Verdict
 from executor.core.model import Prediction
 from executor.core.state import TradingState
 from executor.core.types import Bar, Decision, OrderIntent
+from features.signals import Signal
 from features.types import FloatArray
 
 _NAN: Final = float("nan")

@@ -6,24 +6,23 @@ many), so that a row scores the same alone, in a batch, interpreted and compiled
 """
 
 import math
+from collections.abc import Sequence
 from typing import Final
-
-from features.types import FloatArray
 
 LOGIT_CLIP: Final = 1e-6
 EXPONENT_MAX: Final = 500.0
 
 
 def linear_score(
-    row: FloatArray,
-    mean: FloatArray,
-    scale: FloatArray,
-    coefficients: FloatArray,
+    row: Sequence[float],
+    mean: Sequence[float],
+    scale: Sequence[float],
+    coefficients: Sequence[float],
     intercept: float,
 ) -> float:
     """Return intercept + Σ cᵢ·(xᵢ - meanᵢ)/scaleᵢ, summed from the first column to the last.
 
-    All arrays have shape (k,). NaN in a row gives NaN.
+    All sequences have length k (lists here, arrays where compiled). NaN in a row gives NaN.
     """
     total = intercept
     for i in range(len(coefficients)):

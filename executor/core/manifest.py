@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from features.signals import ADAPTIVE_BOUNDS, SignalParams
-
 from executor.core.model import BarrierSpec, Bucket, Economics, ModelInfo, SymbolCoverage
 from features.costs import Costs
 from features.errors import InputError
 from features.exit_plan import ExitPlan
+from features.signals import ADAPTIVE_BOUNDS, SignalParams
 
 FORMAT: Final = 1
 MULTI: Final = "multi_symbol"

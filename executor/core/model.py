@@ -6,14 +6,28 @@ precomputed answers and nothing in ``step`` can tell.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
-
-from features.signals import Signal, SignalParams
 
 from features.costs import Costs
 from features.exit_plan import ExitPlan
+from features.signals import Signal, SignalParams
 from features.types import FloatArray
+
+
+def tuned(signal: SignalParams, values: Mapping[str, float]) -> SignalParams:
+    """Return ``signal`` with its six adaptive parameters replaced where ``values`` names them."""
+    return replace(
+        signal,
+        momentum_threshold=values.get("momentum_threshold", signal.momentum_threshold),
+        confidence_multiplier=values.get("confidence_multiplier", signal.confidence_multiplier),
+        volume_weight=values.get("volume_weight", signal.volume_weight),
+        short_ma_weight=values.get("short_ma_weight", signal.short_ma_weight),
+        med_ma_weight=values.get("med_ma_weight", signal.med_ma_weight),
+        min_confidence_threshold=values.get(
+            "min_confidence_threshold", signal.min_confidence_threshold
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

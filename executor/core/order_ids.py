@@ -12,7 +12,9 @@ from executor.core.types import Leg
 from features.errors import InputError
 
 CLIENT_ORDER_ID_MAX: Final = 36
-_ID = re.compile(r"tb-(?P<symbol>[A-Za-z0-9_]+)-(?P<time>[0-9a-z]+)-(?P<leg>[a-z][0-9]?)")
+_ID = re.compile(
+    r"tb-(?P<symbol>[A-Za-z0-9_]+)-(?P<time>[0-9]{13}|[0-9a-z]{8,9})-(?P<leg>[a-z][0-9]?)"
+)
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _DECIMAL_TIME_LENGTH = 13
 
@@ -58,7 +60,5 @@ def parse_client_order_id(text: str) -> OrderId | None:
     if match is None or match["leg"] not in set(Leg):
         return None
     time = match["time"]
-    if len(time) == _DECIMAL_TIME_LENGTH and not time.isdecimal():
-        return None
     close_ms = int(time) if len(time) == _DECIMAL_TIME_LENGTH else int(time, 36)
     return OrderId(symbol=match["symbol"], close_ms=close_ms, leg=Leg(match["leg"]))

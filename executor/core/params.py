@@ -114,8 +114,8 @@ class Regime(_Checked):
 class Session(_Checked):
     """Outside the active hours (UTC) a signal needs more volume: a filter, not a ban.
 
-    ``volume_min`` is the least volume of the bar as a multiple of the usual one (the mean of the
-    window of ``volume_z_96``); outside the active hours it is multiplied by ``quiet_factor``.
+    ``volume_min`` is the least volume of the bar as a multiple of the recent mean; outside the
+    active hours it is multiplied by ``quiet_factor``.
     """
 
     active_hours: tuple[tuple[int, int], ...] = ((0, 8), (13, 20))

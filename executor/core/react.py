@@ -9,8 +9,6 @@ it contradicts is said.
 from dataclasses import replace
 from typing import assert_never
 
-from features.signals import ADAPTIVE_BOUNDS
-
 from executor.core.adopt import default_opening, reconcile
 from executor.core.columns import resolve
 from executor.core.contract import CommandName, ExitReason, NoticeCode
@@ -30,11 +28,13 @@ from executor.core.events import (
 )
 from executor.core.exits import after_close, after_entry, flatten, manage, protect
 from executor.core.guard import on_close, on_trade, reset
+from executor.core.model import tuned
 from executor.core.orders import Move, executed, is_active, moved
 from executor.core.params import Params
 from executor.core.state import FILLS_KEPT, TRADES_KEPT, TradingState
 from executor.core.types import Fill, FillKind, Leg, Order, Outcome, Trade
 from features.errors import InputError
+from features.signals import ADAPTIVE_BOUNDS
 
 _KIND_REASONS = {
     FillKind.STOP: ExitReason.STOP,
@@ -79,7 +79,8 @@ def _on_bars(state: TradingState, event: BarClosed, params: Params, draft: Draft
     state.bars_processed += 1
     closes = {bar.symbol: bar.candle.close for bar in event.bars}
     state.ledger.marks.update(closes)
-    state.closes.push(event.close_ms, closes)
+    volumes = {bar.symbol: bar.candle.volume for bar in event.bars}
+    state.closes.push((event.close_ms, closes, volumes))
     state.recent.append(event)
     guard = state.guard
     draft.notices.extend(on_close(guard, state.ledger.equity(), event.close_ms, params.guard))
@@ -236,7 +237,7 @@ def _on_model(state: TradingState, event: ModelSwapped, params: Params, draft: D
     if tuning.adaptive_for != info.bundle_sha256:
         tuning.adaptive = {}
         tuning.adaptive_for = info.bundle_sha256
-    state.signal_params = replace(info.signal, **tuning.adaptive)
+    state.signal_params = tuned(info.signal, tuning.adaptive)
     text = f"model {event.version} ({info.bundle_sha256[:12]}) decides from the next bar on"
     draft.notice(NoticeCode.MODEL_SWAPPED, "", text, event.time_ms)
 
@@ -285,7 +286,7 @@ def _set_adaptive(state: TradingState, command: Command, draft: Draft) -> None:
             return
         values[name] = float(value)
     state.tuning.adaptive.update(values)
-    state.signal_params = replace(state.signal_params, **values)
+    state.signal_params = tuned(state.signal_params, values)
     said = ", ".join(f"{name}={value:g}" for name, value in sorted(values.items()))
     draft.notice(NoticeCode.PARAMS_ADOPTED, "", f"set by hand: {said}", command.time_ms)
 
@@ -295,7 +296,11 @@ def _on_history(state: TradingState, event: HistoryLoaded) -> None:
     known = {row[0] for row in state.closes.rows}
     rows = list(state.closes.rows)
     rows.extend(
-        (bars.close_ms, {bar.symbol: bar.candle.close for bar in bars.bars})
+        (
+            bars.close_ms,
+            {bar.symbol: bar.candle.close for bar in bars.bars},
+            {bar.symbol: bar.candle.volume for bar in bars.bars},
+        )
         for bars in event.closes
         if bars.close_ms not in known
     )

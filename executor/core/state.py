@@ -11,10 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from features.signals import ADAPTIVE_BOUNDS, SignalParams
-
 from executor.core.columns import Columns
-from executor.core.covariance import RollingCloses
+from executor.core.covariance import RecentBars
 from executor.core.events import BarClosed
 from executor.core.guard import GuardState
 from executor.core.ledger import Ledger, Opening
@@ -23,6 +21,7 @@ from executor.core.orders import is_active
 from executor.core.params import Params
 from executor.core.types import Leg, Order, OrderIntent, OrderStatus, Position, Trade
 from features.exit_plan import ExitPlan
+from features.signals import ADAPTIVE_BOUNDS, SignalParams
 
 TRADES_KEPT: Final = 500
 FILLS_KEPT: Final = 20_000
@@ -55,7 +54,7 @@ class TradingState:
     """Everything the core knows. Made by :func:`new_state` or :func:`restore`."""
 
     ledger: Ledger
-    closes: RollingCloses
+    closes: RecentBars
     recent: deque[BarClosed]
     guard: GuardState = field(default_factory=GuardState)
     tuning: TuningState = field(default_factory=TuningState)
@@ -108,7 +107,7 @@ def new_state(equity: float, params: Params) -> TradingState:
     """Return the state of an account that starts with ``equity`` and holds nothing."""
     return TradingState(
         ledger=Ledger(start=equity, cash=equity),
-        closes=RollingCloses(params.selector.correlation_bars + 1),
+        closes=RecentBars(params.selector.correlation_bars + 1),
         recent=deque(maxlen=max(1, params.tuning.replay_bars)),
     )
 
@@ -118,7 +117,7 @@ def save(state: TradingState) -> dict[str, Any]:
     return {
         "format": STATE_FORMAT,
         "ledger": asdict(state.ledger),
-        "closes": [[close_ms, closes] for close_ms, closes in state.closes.rows],
+        "closes": [list(row) for row in state.closes.rows],
         "guard": asdict(state.guard),
         "tuning": asdict(state.tuning),
         "close_ms": state.close_ms,
@@ -149,7 +148,9 @@ def restore(data: Mapping[str, Any], params: Params) -> TradingState:
     ledger = dict(data["ledger"])
     positions = {name: Position(**_planned(row)) for name, row in ledger.pop("positions").items()}
     state.ledger = Ledger(positions=positions, **ledger)
-    state.closes.rows = [(int(close_ms), dict(closes)) for close_ms, closes in data["closes"]]
+    state.closes.rows = [
+        (int(time_ms), dict(closes), dict(volumes)) for time_ms, closes, volumes in data["closes"]
+    ]
     state.guard = GuardState(**data["guard"])
     state.tuning = TuningState(**data["tuning"])
     state.close_ms = int(data["close_ms"])

@@ -2,9 +2,9 @@
 
 Decides only when self-tuning runs: before the first event that follows the close at which it fell
 due, whatever that event is, so that every driver tunes on the same state (the shell sends a
-``Tick`` once its orders are out). Everything else is ``core.react``. Rule: whoever drives the core (the live trader, a
-simulation, the paper run) calls ``step`` with events in order and carries out the outcome; nothing
-else changes a ``TradingState``.
+``Tick`` once its orders are out). Everything else is ``core.react``. Rule: whoever drives the core
+(the live trader, a simulation, the paper run) calls ``step`` with events in order and carries out
+the outcome; nothing else changes a ``TradingState``.
 """
 
 from dataclasses import replace

@@ -14,14 +14,15 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
-from features.signals import ADAPTIVE_BOUNDS, SignalParams
 
 from executor.core.contract import NoticeCode
+from executor.core.model import tuned
 from executor.core.params import Params, Tuning
 from executor.core.react import react
 from executor.core.replay import Close, replay
 from executor.core.state import TradingState, new_state
 from executor.core.types import Notice, Trade
+from features.signals import ADAPTIVE_BOUNDS, SignalParams
 from features.types import FloatArray
 
 # Which way a parameter moves to trade more. The weights of the score shape its direction, not how
@@ -99,7 +100,7 @@ def tune(state: TradingState, params: Params) -> list[Notice]:
     bounds = {name: (getattr(model.info.signal, name), *bounds[name][1:]) for name in bounds}
     newest = min(len(state.trades), params.tuning.trades_window)
     proposal = propose(state.adaptive(), bounds, direction, newest, params.tuning)
-    candidate = replace(signal, **proposal)
+    candidate = tuned(signal, proposal)
     if candidate == signal:
         return []
     state.tuning.optimizations += 1
