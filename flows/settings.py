@@ -63,6 +63,7 @@ class Data(Section):
     symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
     interval: str = "15m"
     days: int = Field(default=365, ge=1, le=5000)
+    mark: bool = True
 
     @field_validator("symbols")
     @classmethod
@@ -84,7 +85,16 @@ class Data(Section):
 
 
 class Quality(Section):
-    """Thresholds of the quality suite."""
+    """When data may not be trained on; shares are fractions."""
+
+    history_days_min: int = Field(default=90, ge=1, le=5000)
+    coverage_min: float = Field(default=0.95, ge=0, le=1)
+    quarantined_max: float = Field(default=0.02, ge=0, le=1)
+    funding_missing_max: float = Field(default=0.01, ge=0, le=1)
+    mark_bp_max: float = Field(default=2.5, gt=0)
+    mark_days_max: float = Field(default=0.2, ge=0, le=1)
+    disagreeing_max: float = Field(default=0.05, ge=0, le=1)
+    restated_max: float = Field(default=0.02, ge=0, le=1)
 
 
 class Signal(Section):

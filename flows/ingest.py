@@ -1,0 +1,78 @@
+"""Flow: candles, funding and mark price of the venue into the lake.
+
+Wires only: what is fetched, and when a bar is closed, ``flows.lake`` decides. Killed and started
+again, it goes on where it was.
+"""
+
+from typing import Any
+
+from prefect import flow
+from prefect.context import FlowRunContext
+from prefect.logging import get_run_logger
+
+from features.errors import InputError
+from flows.artifacts import progress_page
+from flows.lake.candles import Request
+from flows.lake.download import download, failures, plain
+from flows.lake.store import Lake
+from flows.lake.venue import Access
+from flows.settings import load_settings
+
+
+@flow(name="ingest", persist_result=True, result_serializer="json")
+def ingest(
+    symbols: list[str] | None = None,
+    interval: str | None = None,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+    venue: str | None = None,
+) -> dict[str, Any]:
+    """Bring the symbols' candles, funding and mark prices up to date.
+
+    Parameters
+    ----------
+    symbols
+        Venue ids such as BTCUSDT; those of `configs/flows.toml` where not given.
+    interval
+        Bar length, such as 15m or 1h.
+    start_ms
+        First open time (UTC milliseconds); the whole history where not given.
+    end_ms
+        Time up to which bars count as closed; the newest closed bar where not given.
+    venue
+        A venue's id in ccxt.
+
+    Returns
+    -------
+    dict
+        By symbol: ``inserted``, ``restated``, ``rows``, ``first_ms``, ``last_ms``,
+        ``funding_inserted``, ``mark_inserted`` and ``error`` (null where it went well).
+
+    Raises
+    ------
+    InputError
+        Where venue, symbol or interval is unknown, the lake cannot be written, or no symbol could
+        be fetched.
+    """
+    settings = load_settings()
+    lake = Lake(settings.paths.lake)
+    name = venue or settings.venue.id
+    access = Access(id=name, url=settings.venue.url if name == settings.venue.id else None)
+    wanted = symbols or list(settings.data.symbols)
+    request = Request(
+        symbols=wanted,
+        interval=interval or settings.data.interval,
+        start_ms=start_ms,
+        end_ms=end_ms,
+        mark=settings.data.mark,
+    )
+    with progress_page("ingest", wanted) as on_progress:
+        reports = download(lake, access, request, on_progress)
+    lake.tidy()
+    failed = failures(reports)
+    if FlowRunContext.get() is not None:
+        for line in failed:
+            get_run_logger().warning("not fetched: %s", line)
+    if len(failed) == len(reports):
+        raise InputError("no symbol could be fetched: " + "; ".join(failed))
+    return plain(reports)
