@@ -100,6 +100,7 @@ class Serving:
         program = self._program
         if program is not None and program.exit_code is not None:
             tell(f"serving ended with code {program.exit_code}; starting it again")
+            program.stop()
             self._clear()
             self._program = self._spawned()
 

@@ -122,6 +122,7 @@ class Services:
         """Start again, at the same address, what has ended by itself; return the names."""
         ended = [name for name, program in self._programs.items() if program.exit_code is not None]
         for name in ended:
+            self._programs[name].stop()
             self._programs[name] = self._spawned(
                 name, int(urlsplit(self._found[name].url).port or 0)
             )

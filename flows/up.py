@@ -58,6 +58,7 @@ class Kept:
         elif now_s - self.started_s >= self.pause_s:
             tell(f"{self.name} ended with code {code}; starting it again")
             self.pause_s = min(2 * self.pause_s, PAUSE_S_MAX)
+            self.program.stop()
             self.program, self.started_s = self.start(), now_s
 
     def stop(self) -> None:

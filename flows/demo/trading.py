@@ -87,9 +87,13 @@ class Trader:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._redis.close()
+
+    def stop(self) -> None:
+        """End the executor in order."""
         if self._program is not None:
             self._program.stop()
-        self._redis.close()
 
     @property
     def url(self) -> str:
@@ -172,6 +176,7 @@ class Trader:
             )
         self.vitals.restarts += 1
         stage.say(f"the executor ended with code {code}; starting it again")
+        self.stop()
         self._spawn()
 
     def _feel(self) -> None:

@@ -1,4 +1,4 @@
-"""Real servers for tests: Valkey, MLflow and Prefect, started once a session in a folder of its own.
+"""Real servers for tests: Valkey, MLflow and Prefect, started once a session.
 
 Rule: a server is started only for a test that asks for it, on a free port of 127.0.0.1, and is gone
 with the session.
