@@ -1,0 +1,83 @@
+"""From settings to the plain objects that research works with.
+
+Decides which setting becomes which argument, and the keys of studies and models. Never computes and
+never reads the environment. Rule: research never sees a settings object.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from features.costs import Costs
+from features.signals import SignalParams
+from flows.research.market import Dataset
+from flows.research.models import Machine
+from flows.research.objective import Trial
+from flows.research.recipe import BarrierParams, ModelParams, Recipe
+from flows.research.space import Dimension
+from flows.research.training import cuts
+from flows.research.verdict import GateLimits
+from flows.settings import Settings
+from flows.shelf import Shelf, code_version, key_of
+
+
+def base_recipe(settings: Settings) -> Recipe:
+    """Return the recipe that a search starts from."""
+    return Recipe(
+        signal=SignalParams(**settings.signal.model_dump()),
+        barriers=BarrierParams(**settings.labels.model_dump()),
+        model=ModelParams(ensemble_weight=settings.model.ensemble_weight),
+        costs=Costs(**settings.costs.model_dump()),
+    )
+
+
+def trial_terms(settings: Settings, dataset: Dataset) -> Trial:
+    """Return how trials on this dataset are judged."""
+    borders, search = cuts(dataset), settings.search
+    return Trial(
+        first_ms=borders.first_ms,
+        test_ms=borders.test_ms,
+        folds=search.folds,
+        embargo_hours=search.embargo_hours,
+        stability_penalty=search.stability_penalty,
+        trades_min=search.trades_min,
+        seed=settings.model.seed,
+    )
+
+
+def machine(settings: Settings) -> Machine:
+    """Return what may be used to compute."""
+    return Machine(threads=settings.model.threads, device=settings.model.device)
+
+
+def gate_limits(settings: Settings) -> GateLimits:
+    """Return what a model must show."""
+    return GateLimits(seed=settings.model.seed, **settings.gate.model_dump())
+
+
+def shelf(settings: Settings) -> Shelf:
+    """Return where results lie."""
+    return Shelf(datasets=settings.paths.datasets, models=settings.paths.reports / "models")
+
+
+def study_url(settings: Settings) -> str:
+    """Return where studies are kept: Redis, or a journal file where there is none."""
+    return settings.services.redis_url or str(settings.paths.reports / "studies.journal")
+
+
+def study_key(dataset_key: str, base: Recipe, space: tuple[Dimension, ...], trial: Trial) -> str:
+    """Return the name of the study that all of this belongs to."""
+    return key_of(
+        {
+            "dataset": dataset_key,
+            "recipe": base.as_dict(),
+            "space": [asdict(d) for d in space],
+            "trial": asdict(trial),
+            "code": code_version(),
+        }
+    )
+
+
+def model_key(study: str, point: Mapping[str, float], sobol: int) -> str:
+    """Return the key of a model: its study and the point that was chosen."""
+    return key_of({"study": study, "point": dict(point), "sobol": sobol})
+

@@ -1,0 +1,108 @@
+"""Flow: writes a judged model to MLflow as a new version, with alias ``challenger``.
+
+Wires only: what a version is, ``flows.registry`` decides. May be run again at any time: the same
+bundle is registered once.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from executor.core.bundle import MANIFEST, bundle_sha256
+from features.errors import InputError
+from flows.clock import now_ms
+from flows.plan import shelf
+from flows.registry import Registry
+from flows.research.bundling import flat_metrics
+from flows.research.evidence import Evidence
+from flows.settings import load_settings
+from flows.shelf import read_folder, read_json
+from flows.showing import run_log, show_link
+from flows.versions import Package
+
+
+@flow(name="register")
+def register(model_key: str) -> dict[str, Any]:
+    """Register a judged model.
+
+    Returns
+    -------
+    dict
+        ``name``, ``version``, ``alias``, ``gate``, ``bundle_sha256``, ``page``.
+    """
+    settings = load_settings()
+    url = settings.services.mlflow_url
+    if url is None:
+        raise InputError("MLFLOW_TRACKING_URI: name the MLflow server; `tribar up` starts one")
+    folder = shelf(settings).found(model_key)
+    bundle = read_folder(folder / "bundle")
+    if not bundle:
+        raise InputError(f"model {model_key} has no verdict yet; run gate first")
+    registry = Registry(url, settings.registry.model_name)
+    version = registry.register(_package(model_key, folder, bundle))
+    registry.challenge(version.version)
+    page = registry.page(version.version)
+    run_log().info("registered as version %d (%s)", version.version, version.gate)
+    show_link("version", page, f"version {version.version}")
+    return {
+        "name": settings.registry.model_name,
+        "version": version.version,
+        "alias": "challenger",
+        "gate": version.gate,
+        "bundle_sha256": version.bundle_sha256,
+        "page": page,
+    }
+
+
+def _package(model_key: str, folder: Path, bundle: dict[str, bytes]) -> Package:
+    """Return all that is written: tags and figures from the bundle, files from the folder."""
+    manifest = json.loads(bundle[MANIFEST])
+    evidence = Evidence.from_dict(read_json(folder / "evidence.json"))
+    draft = read_json(folder / "draft.json")
+    files = {f"plots/{n}": png for n, png in read_folder(folder / "plots").items()}
+    files["evidence.json"] = (folder / "evidence.json").read_bytes()
+    files["gate.json"] = (folder / "gate.json").read_bytes()
+    test = manifest["metrics"]["test"]
+    headline = {
+        f"test_{name}": f"{test[name]:.4f}"
+        for name in ("auc", "sharpe", "return_total", "max_drawdown")
+        if test.get(name) is not None
+    }
+    return Package(
+        bundle=bundle,
+        bundle_sha256=bundle_sha256(bundle),
+        input_names=tuple(manifest["feature_names"]),
+        tags={
+            "gate": manifest["gate"]["verdict"],
+            "feature_schema": manifest["feature_schema"],
+            "symbols": ",".join(manifest["symbols"]),
+            "data_version": manifest["data"]["lake_version"],
+            "content_sha256": manifest["data"]["content_sha256"],
+            "training_days": f"{manifest['training']['days']:.0f}",
+            "training_end_ms": str(manifest["training"]["end_ms"]),
+            "model_key": model_key,
+            **headline,
+        },
+        params=_params(draft["recipe"])
+        | {"trials": str(draft["trials"]), "study": str(draft["study"])},
+        metrics=flat_metrics(evidence),
+        files=files,
+        now_ms=now_ms(),
+        description=_description(manifest),
+    )
+
+
+def _params(recipe: dict[str, dict[str, Any]]) -> dict[str, str]:
+    return {
+        f"{section}.{name}": str(value)
+        for section, values in recipe.items()
+        for name, value in values.items()
+    }
+
+
+def _description(manifest: dict[str, Any]) -> str:
+    failed = [c for c in manifest["gate"]["criteria"] if c["binding"] and not c["passed"]]
+    reasons = "".join(f"\n- {c['name']}: {c['reason']}" for c in failed)
+    return f"The gate: {manifest['gate']['verdict']}{reasons}"

@@ -1,0 +1,194 @@
+"""What a finished model is worth, in every figure that the gate and the report need.
+
+Decides nothing: a trained model in, figures out. Never fits and never changes a choice. Rule: the
+same functions measure model and baselines, and figures of the test part are made here only.
+"""
+
+import numpy as np
+
+from features.barriers import PROFIT, REASON_NAMES, STOP, TIME
+from features.types import FloatArray
+from flows.research.economics import wishes
+from flows.research.evidence import CalibrationBucket, Curve, Evidence, Figures, Record, Trades
+from flows.research.fitting import judge
+from flows.research.market import Dataset
+from flows.research.metrics import calibration_curve, calibration_error, classification
+from flows.research.samples import Samples
+from flows.research.splits import Rows
+from flows.research.track import Period, Track, buy_and_hold, make_track, mark
+from flows.research.training import Trained
+
+BUCKETS = 10
+
+
+def evaluate_model(trained: Trained, dataset: Dataset, judged_ms: int) -> Evidence:
+    """Return all figures of a finished model; the walk-forward judged from ``judged_ms`` on."""
+    samples, oof = trained.samples, trained.out_of_fold
+    test_period = Period.between(trained.cuts.test_ms, trained.cuts.last_ms)
+    period = Period.between(judged_ms, trained.cuts.last_ms)
+    test_tracks = _tracks(trained, dataset, test_period, walked=False)
+    tracks = _tracks(trained, dataset, period, walked=True)
+    return Evidence(
+        metrics=_split_figures(trained),
+        groups=_group_figures(trained),
+        calibration={
+            "out of fold": _curve(samples, oof.rows, oof.probability),
+            "test": _curve(samples, trained.test.rows, trained.test.probability),
+        },
+        test_records={name: _record(track) for name, track in test_tracks.items()},
+        records={name: _record(track) for name, track in tracks.items()},
+        hold=buy_and_hold(dataset, period),
+        first_day=period.first_day,
+        test_first_day=test_period.first_day,
+        trades=_trades(samples, tracks["model"]),
+        labels=_label_counts(samples),
+        horizon_hours=trained.recipe.barriers.horizon_hours,
+        importance=importance(trained),
+        buckets=calibration_buckets(trained),
+        bet_q90=bet_quantile(trained, 0.9),
+    )
+
+
+def calibration_buckets(trained: Trained) -> tuple[CalibrationBucket, ...]:
+    """Return out-of-fold counts by tenths of the probability; together they cover [0, 1]."""
+    samples, oof = trained.samples, trained.out_of_fold
+    p = oof.probability
+    weight, won = samples.weight[oof.rows], samples.label[oof.rows] == 1
+    inner = np.unique(np.quantile(p, np.arange(1, BUCKETS) / BUCKETS))
+    edges = np.concatenate(([0.0], inner[(inner > 0.0) & (inner < 1.0)], [1.0 + 1e-9]))
+    place = np.searchsorted(edges, p, side="right") - 1
+    return tuple(
+        CalibrationBucket(
+            lo=float(edges[b]),
+            hi=float(edges[b + 1]),
+            wins=float(weight[(place == b) & won].sum()),
+            n=float(weight[place == b].sum()),
+        )
+        for b in range(edges.size - 1)
+    )
+
+
+def bet_quantile(trained: Trained, share: float) -> float:
+    """Return a quantile of the growth-optimal bet μ/E[r²] over wished out-of-fold rows, or 0."""
+    expected = trained.out_of_fold.expected
+    wished = wishes(expected, trained.recipe.model.kappa)
+    if not wished.any():
+        return 0.0
+    moment = np.maximum(expected.second_moment[wished], 1e-12)
+    return float(np.quantile(np.maximum(expected.net[wished] / moment, 0.0), share))
+
+
+def importance(trained: Trained) -> Figures:
+    """Return total gain by feature as shares of 1, largest first."""
+    score = trained.fitted.booster.get_score(importance_type="total_gain")
+    gain = {key: float(np.sum(value)) for key, value in score.items()}
+    total = sum(gain.values()) or 1.0
+    names = trained.samples.names
+    named = {names[int(key.removeprefix("f"))]: value / total for key, value in gain.items()}
+    return dict(sorted(named.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _split_figures(trained: Trained) -> dict[str, Figures]:
+    """Return figures in sample, out of fold on the validation part, and on the test part."""
+    samples, kappa, oof = trained.samples, trained.recipe.model.kappa, trained.out_of_fold
+    inside = np.intersect1d(trained.known, trained.split.train)
+    seen = judge(samples, inside, trained.fitted)
+    later = np.isin(oof.rows, trained.split.validation)
+    parts = {
+        "train": (inside, seen.probability, wishes(seen.expected, kappa)),
+        "validation": (
+            oof.rows[later],
+            oof.probability[later],
+            wishes(oof.expected, kappa)[later],
+        ),
+        "test": (
+            trained.test.rows,
+            trained.test.probability,
+            wishes(trained.test.expected, kappa),
+        ),
+    }
+    out = {}
+    for name, (rows, p, wished) in parts.items():
+        out[name] = classification(samples.label[rows], p, samples.weight[rows], wished)
+        out[name]["calibration_error"] = calibration_error(_curve(samples, rows, p))
+    return out
+
+
+def _group_figures(trained: Trained) -> dict[str, Figures]:
+    """Return the test figures by symbol and by side."""
+    samples, test = trained.samples, trained.test
+    wished = wishes(test.expected, trained.recipe.model.kappa)
+    groups = {
+        f"symbol {name}": samples.symbol[test.rows] == number
+        for number, name in enumerate(samples.symbols)
+    }
+    groups["side long"] = samples.side[test.rows] > 0
+    groups["side short"] = samples.side[test.rows] < 0
+    label, weight = samples.label[test.rows], samples.weight[test.rows]
+    return {
+        name: classification(label[at], test.probability[at], weight[at], wished[at])
+        for name, at in groups.items()
+    }
+
+
+def _tracks(
+    trained: Trained, dataset: Dataset, period: Period, *, walked: bool
+) -> dict[str, Track]:
+    """Return the records of model and baselines, and of stressed costs."""
+    samples, test, oof = trained.samples, trained.test, trained.out_of_fold
+    kappa = trained.recipe.model.kappa
+    chosen = mark(samples, test.rows, wishes(test.expected, kappa))
+    linear = mark(samples, test.rows, wishes(test.linear_expected, kappa))
+    every = mark(samples, test.rows, np.ones(test.rows.size, dtype=np.bool_))
+    if walked:
+        chosen |= mark(samples, oof.rows, wishes(oof.expected, kappa))
+        linear |= mark(samples, oof.rows, wishes(oof.linear_expected, kappa))
+        every |= mark(samples, oof.rows, np.ones(oof.rows.size, dtype=np.bool_))
+    return {
+        "model": make_track(dataset, samples, chosen, period),
+        "logistic alone": make_track(dataset, samples, linear, period),
+        "signal alone": make_track(dataset, samples, every, period),
+        "costs x2": make_track(dataset, samples, chosen, period, cost_factor=2.0),
+        "costs x3": make_track(dataset, samples, chosen, period, cost_factor=3.0),
+    }
+
+
+def _record(track: Track) -> Record:
+    return Record(daily=track.daily, metrics=dict(track.metrics))
+
+
+def _trades(samples: Samples, track: Track) -> Trades:
+    """Return the model's round trips in order of their decisions."""
+    rows = track.rows
+    return Trades(
+        symbol=[samples.symbols[int(number)] for number in samples.symbol[rows]],
+        side=[int(side) for side in samples.side[rows]],
+        start_ms=[int(t) for t in samples.start_ms[rows]],
+        end_ms=[int(t) for t in samples.end_ms[rows]],
+        reason=[REASON_NAMES[int(reason)] for reason in samples.reason[rows]],
+        net=[float(net) for net in samples.net[rows]],
+        gross=[float(gross) for gross in samples.gross[rows]],
+    )
+
+
+def _label_counts(samples: Samples) -> dict[str, dict[str, float]]:
+    """Return how the events of each symbol ended, and their share of net gains."""
+    out = {}
+    for number, symbol in enumerate(samples.symbols):
+        mine = samples.symbol == number
+        counts = {
+            name: float(np.sum(samples.reason[mine] == code))
+            for code, name in REASON_NAMES.items()
+            if code in {PROFIT, STOP, TIME}
+        }
+        out[symbol] = {
+            **counts,
+            "events": float(mine.sum()),
+            "net gain": float(samples.label[mine].sum()),
+            "ambiguous": float(samples.ambiguous[mine].sum()),
+        }
+    return out
+
+
+def _curve(samples: Samples, rows: Rows, p: FloatArray) -> Curve:
+    return calibration_curve(samples.label[rows], p, samples.weight[rows])

@@ -1,0 +1,137 @@
+"""All that was measured of a finished model, in a form that a file holds.
+
+Decides the shape of the evidence that gate, report and registry read. Never computes a figure.
+Rule: it goes to JSON and back without loss, so that a verdict can be given again on another day
+from the file alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from math import isfinite, nan
+from typing import Any
+
+import numpy as np
+
+from features.types import FloatArray
+
+Figures = dict[str, float]
+Curve = dict[str, list[float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationBucket:
+    """Out-of-fold wins among rows of probability [lo, hi), counted by uniqueness."""
+
+    lo: float
+    hi: float
+    wins: float
+    n: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Record:
+    """Daily net returns of a way to choose entries, shape (days,), and its figures."""
+
+    daily: FloatArray
+    metrics: Figures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trades:
+    """The model's round trips out of sample; lists of one length."""
+
+    symbol: list[str]
+    side: list[int]
+    start_ms: list[int]
+    end_ms: list[int]
+    reason: list[str]
+    net: list[float]
+    gross: list[float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Evidence:
+    """Figures by split and group, and records by name.
+
+    ``test_records`` cover the test part alone, ``records`` all that was judged out of sample:
+    the walk-forward and the test part in one book. Days are counted from 1970, UTC.
+    """
+
+    metrics: Mapping[str, Figures]
+    groups: Mapping[str, Figures]
+    calibration: Mapping[str, Curve]
+    test_records: Mapping[str, Record]
+    records: Mapping[str, Record]
+    hold: FloatArray
+    first_day: int
+    test_first_day: int
+    trades: Trades
+    labels: Mapping[str, Figures]
+    importance: Figures
+    buckets: tuple[CalibrationBucket, ...]
+    bet_q90: float
+    horizon_hours: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values; what is not a number becomes None."""
+        return {
+            "metrics": _plain(self.metrics),
+            "groups": _plain(self.groups),
+            "calibration": {name: dict(curve) for name, curve in self.calibration.items()},
+            "test_records": {n: _record(r) for n, r in self.test_records.items()},
+            "records": {n: _record(r) for n, r in self.records.items()},
+            "hold": self.hold.tolist(),
+            "first_day": self.first_day,
+            "test_first_day": self.test_first_day,
+            "trades": asdict(self.trades),
+            "labels": _plain(self.labels),
+            "importance": self.importance,
+            "buckets": [asdict(bucket) for bucket in self.buckets],
+            "bet_q90": self.bet_q90,
+            "horizon_hours": self.horizon_hours,
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> "Evidence":
+        """Return the evidence that :meth:`as_dict` wrote."""
+        return cls(
+            metrics=_figures(plain["metrics"]),
+            groups=_figures(plain["groups"]),
+            calibration=plain["calibration"],
+            test_records={n: _read(r) for n, r in plain["test_records"].items()},
+            records={n: _read(r) for n, r in plain["records"].items()},
+            hold=np.asarray(plain["hold"], dtype=np.float64),
+            first_day=int(plain["first_day"]),
+            test_first_day=int(plain["test_first_day"]),
+            trades=Trades(**plain["trades"]),
+            labels=_figures(plain["labels"]),
+            importance=plain["importance"],
+            buckets=tuple(CalibrationBucket(**bucket) for bucket in plain["buckets"]),
+            bet_q90=float(plain["bet_q90"]),
+            horizon_hours=float(plain["horizon_hours"]),
+        )
+
+
+def finite(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """Return the figures with None for what is not a number."""
+    return {name: float(v) if isfinite(v) else None for name, v in figures.items()}
+
+
+def _plain(groups: Mapping[str, Figures]) -> dict[str, dict[str, float | None]]:
+    return {name: finite(figures) for name, figures in groups.items()}
+
+
+def _figures(groups: Mapping[str, Mapping[str, float | None]]) -> dict[str, Figures]:
+    return {
+        name: {key: nan if value is None else float(value) for key, value in figures.items()}
+        for name, figures in groups.items()
+    }
+
+
+def _record(record: Record) -> dict[str, Any]:
+    return {"daily": record.daily.tolist(), "metrics": finite(record.metrics)}
+
+
+def _read(plain: Mapping[str, Any]) -> Record:
+    daily = np.asarray(plain["daily"], dtype=np.float64)
+    return Record(daily=daily, metrics=_figures({"": plain["metrics"]})[""])

@@ -1,0 +1,211 @@
+"""One fit of the whole meta-model on given rows, and what it answers.
+
+Decides how training rows are divided inside a fit: the last stretch of their own time stops the
+booster, calibrates the ensemble and is never trained on. Never sees the rows it will be judged by.
+Rule: everything that is estimated (scaler, trees, calibrator, economics) comes from the rows given.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import xgboost as xgb
+
+from features.errors import InputError
+from features.types import FloatArray
+from flows.research.economics import Economics, Expectation, expect, measure
+from flows.research.models import (
+    Calibrator,
+    Linear,
+    Machine,
+    boosted,
+    fit_booster,
+    fit_calibrator,
+    fit_linear,
+    joined,
+    require_two_classes,
+)
+from flows.research.recipe import Recipe
+from flows.research.samples import Samples
+from flows.research.splits import Rows, clear_of
+
+ROWS_MIN = 100
+TAIL_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Unseen:
+    """Raw probabilities of rows that the parts which gave them had not seen; shape (n,) each."""
+
+    rows: Rows
+    boosted: FloatArray
+    linear: FloatArray
+
+    def but(self, others: "Unseen") -> "Unseen":
+        """Return these rows and those of ``others`` that are not among them."""
+        new = ~np.isin(others.rows, self.rows)
+        return Unseen(
+            rows=np.concatenate([self.rows, others.rows[new]]),
+            boosted=np.concatenate([self.boosted, others.boosted[new]]),
+            linear=np.concatenate([self.linear, others.linear[new]]),
+        )
+
+    def within(self, rows: Rows) -> "Unseen":
+        """Return those that are among ``rows``."""
+        kept = np.isin(self.rows, rows)
+        return Unseen(rows=self.rows[kept], boosted=self.boosted[kept], linear=self.linear[kept])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fitted:
+    """A fitted meta-model: parts, calibrators (of the ensemble, of the baseline) and economics."""
+
+    booster: xgb.Booster
+    linear: Linear
+    ensemble_weight: float
+    calibrator: Calibrator
+    linear_calibrator: Calibrator
+    economics: Economics
+
+    def raw(self, x: FloatArray, rows: Rows) -> Unseen:
+        """Return both parts' raw probabilities of ``rows`` of ``x``."""
+        return Unseen(
+            rows=rows,
+            boosted=boosted(self.booster, x[rows]),
+            linear=self.linear.probability(x[rows]),
+        )
+
+    def expect(self, samples: Samples, rows: Rows, probability: FloatArray) -> Expectation:
+        """Return what the rule expects of ``rows`` at these probabilities."""
+        return expect(self.economics, probability, samples.symbol[rows], samples.volatility[rows])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Answers:
+    """What a fitted model, and its logistic part alone, say of rows; arrays of shape (n,)."""
+
+    raw: Unseen
+    probability: FloatArray
+    expected: Expectation
+    linear_expected: Expectation
+
+    @property
+    def rows(self) -> Rows:
+        """The rows judged."""
+        return self.raw.rows
+
+
+def head_and_tail(
+    samples: Samples, rows: Rows, embargo_ms: int, tail_share: float = TAIL_SHARE
+) -> tuple[Rows, Rows]:
+    """Split training rows at their own time: the tail judges, the head is purged against it."""
+    if rows.size == 0:
+        return rows, rows
+    start = samples.start_ms[rows]
+    cut = start.min() + (start.max() - start.min()) * (1.0 - tail_share)
+    tail = rows[start >= cut]
+    clear = clear_of(samples.start_ms, samples.end_ms, [tail], embargo_ms)
+    head = rows[(start < cut) & clear[rows]]
+    return head, tail
+
+
+def require_rows(samples: Samples, rows: Rows, where: str) -> None:
+    """Refuse too few rows or rows of one class, in one line that says what to change."""
+    if rows.size < ROWS_MIN:
+        raise InputError(
+            f"{where}: {rows.size} labelled signals, at least {ROWS_MIN} are needed; "
+            "use a longer history, more symbols or a lower signal threshold"
+        )
+    require_two_classes(samples.label[rows], where)
+
+
+def fit(
+    samples: Samples,
+    rows: Rows,
+    recipe: Recipe,
+    *,
+    earlier: Unseen | None,
+    embargo_ms: int,
+    seed: int,
+    machine: Machine,
+) -> Fitted:
+    """Return the meta-model fitted on ``rows``: parts on the head, calibrators on the tail.
+
+    Parameters
+    ----------
+    earlier
+        Answers of earlier folds; those to ``rows`` join the tail in calibrating, so that later
+        folds are calibrated on more and more.
+
+    Raises
+    ------
+    InputError
+        Too few rows, or one class only.
+    """
+    head, tail = head_and_tail(samples, rows, embargo_ms)
+    require_rows(samples, head, "training rows")
+    require_rows(samples, tail, "rows that stop the training early")
+    x, label, weight = samples.x, samples.label, samples.weight
+    booster = fit_booster(
+        x[head],
+        label[head],
+        weight[head],
+        recipe.booster,
+        seed=seed,
+        machine=machine,
+        judge=(x[tail], label[tail], weight[tail]),
+    )
+    linear = fit_linear(x[head], label[head], weight[head], recipe.model.logistic_c)
+    unseen = Unseen(
+        rows=tail, boosted=boosted(booster, x[tail]), linear=linear.probability(x[tail])
+    )
+    if earlier is not None:
+        unseen = earlier.within(rows).but(unseen)
+    ensemble, alone = calibrators(samples, unseen, recipe.model.ensemble_weight)
+    return Fitted(
+        booster=booster,
+        linear=linear,
+        ensemble_weight=recipe.model.ensemble_weight,
+        calibrator=ensemble,
+        linear_calibrator=alone,
+        economics=measure_rows(samples, rows),
+    )
+
+
+def calibrators(
+    samples: Samples, unseen: Unseen, ensemble_weight: float
+) -> tuple[Calibrator, Calibrator]:
+    """Return the calibrators of the ensemble and of the logistic part alone."""
+    label, weight = samples.label[unseen.rows], samples.weight[unseen.rows]
+    raw = joined(unseen.boosted, unseen.linear, ensemble_weight)
+    return fit_calibrator(raw, label, weight), fit_calibrator(unseen.linear, label, weight)
+
+
+def judge(samples: Samples, rows: Rows, fitted: Fitted) -> Answers:
+    """Return the answers of a fitted model to rows."""
+    return answer(samples, fitted.raw(samples.x, rows), fitted)
+
+
+def answer(samples: Samples, raw: Unseen, fitted: Fitted) -> Answers:
+    """Return what ``fitted``'s calibrators and economics make of raw probabilities.
+
+    The logistic baseline has a calibrator of its own, so that it is compared at its best.
+    """
+    p = fitted.calibrator.apply(joined(raw.boosted, raw.linear, fitted.ensemble_weight))
+    q = fitted.linear_calibrator.apply(raw.linear)
+    return Answers(
+        raw=raw,
+        probability=p,
+        expected=fitted.expect(samples, raw.rows, p),
+        linear_expected=fitted.expect(samples, raw.rows, q),
+    )
+
+
+def measure_rows(samples: Samples, rows: Rows) -> Economics:
+    """Return the economics of labelled rows."""
+    return measure(
+        samples.net[rows],
+        samples.weight[rows],
+        samples.symbol[rows],
+        samples.volatility[rows],
+        symbols=len(samples.symbols),
+    )

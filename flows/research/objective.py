@@ -1,0 +1,213 @@
+"""What one point of the search space is worth, judged by walking forward through time.
+
+Decides the score of a trial: the mean of its folds' annual Sharpe ratios, net of all costs, minus a
+penalty for folds that disagree and for too few trades. Never sees a row whose span reaches the test
+part. Rule: every trial is judged on the same days, idle days included, and its daily series is kept
+whatever the score: the gate needs the failures as much as the best.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from features.errors import InputError
+from features.types import FloatArray
+from flows.research.book import DAY_MS, daily_returns, one_at_a_time
+from flows.research.economics import wishes
+from flows.research.fitting import Answers, Unseen, fit, judge
+from flows.research.market import Dataset
+from flows.research.models import Machine
+from flows.research.performance import return_metrics, sharpe_annual
+from flows.research.recipe import HOUR_MS, Recipe
+from flows.research.samples import Samples, draw_samples, prices
+from flows.research.splits import Fold, walk_forward
+
+WORST = -10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """How trials are judged; the same for all trials of a study.
+
+    ``first_ms``…``test_ms`` is the time they may see; the walk-forward judges from ``judged_ms``.
+    """
+
+    first_ms: int
+    test_ms: int
+    folds: int = 4
+    train_share: float = 0.4
+    embargo_hours: float = 0.0
+    stability_penalty: float = 0.5
+    trades_min: int = 100
+    seed: int = 7
+
+    @property
+    def judged_ms(self) -> int:
+        """Time from which trials are judged."""
+        return int(self.first_ms + (self.test_ms - self.first_ms) * self.train_share)
+
+    @property
+    def first_day(self) -> int:
+        """First judged UTC day, in days since 1970."""
+        return self.judged_ms // DAY_MS
+
+    @property
+    def days(self) -> int:
+        """Number of judged days."""
+        return (self.test_ms - 1) // DAY_MS - self.first_day + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialResult:
+    """What a trial gave; ``daily`` covers the study's judged days."""
+
+    score: float
+    fold_sharpes: tuple[float, ...]
+    trades: int
+    events: int
+    metrics: Mapping[str, float]
+    daily: tuple[float, ...]
+    reason: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values; the daily series keeps 8 decimals."""
+        plain = asdict(self)
+        plain["daily"] = [round(x, 8) for x in self.daily]
+        plain["fold_sharpes"] = list(self.fold_sharpes)
+        plain["metrics"] = dict(self.metrics)
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> "TrialResult":
+        """Return the result that :meth:`as_dict` wrote."""
+        return cls(
+            score=float(plain["score"]),
+            fold_sharpes=tuple(plain["fold_sharpes"]),
+            trades=int(plain["trades"]),
+            events=int(plain["events"]),
+            metrics=dict(plain["metrics"]),
+            daily=tuple(plain["daily"]),
+            reason=str(plain["reason"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Walk:
+    """Samples, folds and the answers to every judged row, in order of the folds."""
+
+    samples: Samples
+    folds: tuple[Fold, ...]
+    answers: tuple[Answers, ...]
+    rounds: tuple[int, ...]
+
+    @property
+    def unseen(self) -> Unseen:
+        """Raw probabilities of all judged rows."""
+        parts = [answer.raw for answer in self.answers]
+        return Unseen(
+            rows=np.concatenate([part.rows for part in parts]),
+            boosted=np.concatenate([part.boosted for part in parts]),
+            linear=np.concatenate([part.linear for part in parts]),
+        )
+
+
+def embargo_ms(recipe: Recipe, trial: Trial) -> int:
+    """Return the distance kept between training and judging spans."""
+    return int(max(recipe.barriers.horizon_hours, trial.embargo_hours) * HOUR_MS)
+
+
+def walk(samples: Samples, recipe: Recipe, trial: Trial, machine: Machine) -> Walk:
+    """Fit and judge every fold of the time before the test part.
+
+    Raises
+    ------
+    InputError
+        Where a fold has too few rows or one class only.
+    """
+    distance = embargo_ms(recipe, trial)
+    before_test = samples.end_ms < trial.test_ms
+    folds, answers, rounds = [], [], []
+    earlier: Unseen | None = None
+    for fold in walk_forward(
+        samples.start_ms,
+        samples.end_ms,
+        first_ms=trial.first_ms,
+        last_ms=trial.test_ms,
+        folds=trial.folds,
+        embargo_ms=distance,
+        train_share=trial.train_share,
+    ):
+        train, test = fold.train[before_test[fold.train]], fold.test[before_test[fold.test]]
+        fitted = fit(
+            samples,
+            train,
+            recipe,
+            earlier=earlier,
+            embargo_ms=distance,
+            seed=trial.seed,
+            machine=machine,
+        )
+        judged = judge(samples, test, fitted)
+        earlier = judged.raw if earlier is None else earlier.but(judged.raw)
+        folds.append(Fold(train=train, test=test))
+        answers.append(judged)
+        rounds.append(int(fitted.booster.num_boosted_rounds()))
+    return Walk(samples=samples, folds=tuple(folds), answers=tuple(answers), rounds=tuple(rounds))
+
+
+def evaluate(
+    point: Mapping[str, float],
+    base: Recipe,
+    dataset: Dataset,
+    trial: Trial,
+    machine: Machine,
+) -> TrialResult:
+    """Return what a point is worth; one that cannot be judged is worth the least, and says why."""
+    recipe = base.with_point(point)
+    try:
+        samples = draw_samples(dataset, recipe)
+        walked = walk(samples, recipe, trial, machine)
+    except InputError as error:
+        return TrialResult(
+            score=WORST,
+            fold_sharpes=(),
+            trades=0,
+            events=0,
+            metrics={},
+            daily=(0.0,) * trial.days,
+            reason=str(error),
+        )
+    return _result(walked, recipe, dataset, trial)
+
+
+def _result(walked: Walk, recipe: Recipe, dataset: Dataset, trial: Trial) -> TrialResult:
+    samples = walked.samples
+    wished = np.zeros(samples.n, dtype=np.bool_)
+    for answer in walked.answers:
+        wished[answer.rows] = wishes(answer.expected, recipe.model.kappa)
+    held = samples.trips.take(one_at_a_time(samples.trips, wished))
+    daily = daily_returns(held, prices(dataset), first_day=trial.first_day, days=trial.days)
+    sharpes = fold_sharpes(daily, trial.folds)
+    trades = int(held.net.size)
+    shortage = max(0.0, 1.0 - trades / trial.trades_min)
+    spread = float(np.std(sharpes))
+    score = float(np.mean(sharpes)) - trial.stability_penalty * spread - 2.0 * shortage
+    return TrialResult(
+        score=score,
+        fold_sharpes=tuple(float(s) for s in sharpes),
+        trades=trades,
+        events=samples.n,
+        metrics={
+            **return_metrics(daily),
+            "expectancy": float(held.net.mean()) if trades else 0.0,
+            "win_rate": float((held.net > 0.0).mean()) if trades else 0.0,
+        },
+        daily=tuple(float(x) for x in daily),
+    )
+
+
+def fold_sharpes(daily: FloatArray, folds: int) -> list[float]:
+    """Return the annual Sharpe ratio of each of ``folds`` equal stretches of the judged days."""
+    return [sharpe_annual(part) for part in np.array_split(daily, folds)]

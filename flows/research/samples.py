@@ -1,0 +1,197 @@
+"""From markets and a recipe to the pooled rows that models train on.
+
+Decides which bars become events (a tradable primary signal with every feature present), labels and
+weighs them, and puts all symbols in one pool by time. Never fits and never splits. Rule: a symbol
+without an event is left out with the reason, and a row whose label the data cut short is dropped.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.errors import InputError
+from features.labels import Barriers, triple_barrier
+from features.meta import model_matrix, model_names
+from features.signals_batch import Signals, signals_batch
+from features.types import FloatArray, IntArray
+from features.weights import average_uniqueness
+from flows.research.book import Prices, RoundTrips
+from flows.research.market import Dataset, Market
+from flows.research.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Samples:
+    """Labelled events of all symbols, ascending by decision time; arrays of shape (n,).
+
+    ``x`` has shape (n, len(names)); ``symbol`` numbers ``symbols``; ``weight`` is average
+    uniqueness; [``start_ms``, ``end_ms``] is the closed span from decision to the label's end.
+    """
+
+    names: tuple[str, ...]
+    symbols: tuple[str, ...]
+    left_out: Mapping[str, str]
+    x: FloatArray
+    label: NDArray[np.int8]
+    net: FloatArray
+    gross: FloatArray
+    weight: FloatArray
+    symbol: IntArray
+    side: NDArray[np.int8]
+    reason: NDArray[np.int8]
+    ambiguous: NDArray[np.bool_]
+    volatility: FloatArray
+    entry_index: IntArray
+    exit_index: IntArray
+    entry_price: FloatArray
+    start_ms: IntArray
+    end_ms: IntArray
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return int(self.label.size)
+
+    @property
+    def trips(self) -> RoundTrips:
+        """The rows as possible trades."""
+        return RoundTrips(
+            symbol=self.symbol,
+            side=self.side.astype(np.int64),
+            entry_index=self.entry_index,
+            exit_index=self.exit_index,
+            entry_price=self.entry_price,
+            gross=self.gross,
+            net=self.net,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Rows:
+    """One symbol's events before pooling; names as in :class:`Samples`."""
+
+    x: FloatArray
+    label: NDArray[np.int8]
+    net: FloatArray
+    gross: FloatArray
+    side: NDArray[np.int8]
+    reason: NDArray[np.int8]
+    ambiguous: NDArray[np.bool_]
+    volatility: FloatArray
+    entry_index: IntArray
+    exit_index: IntArray
+    entry_price: FloatArray
+    start_ms: IntArray
+    end_ms: IntArray
+
+
+def draw_samples(dataset: Dataset, recipe: Recipe) -> Samples:
+    """Return the pooled rows of all markets under ``recipe``.
+
+    Raises
+    ------
+    InputError
+        Where no symbol has an event.
+    """
+    symbols = dataset.symbols
+    drawn: list[tuple[int, _Rows]] = []
+    left_out: dict[str, str] = {}
+    for number, market in enumerate(dataset.markets):
+        rows = _rows(market, dataset, recipe)
+        if rows is None:
+            left_out[market.symbol] = "no tradable signal in the whole history"
+        else:
+            drawn.append((number, rows))
+    if not drawn:
+        raise InputError(
+            f"no symbol of {', '.join(symbols)} has a tradable signal; "
+            "lower signal.momentum_threshold or min_confidence_threshold, or use a longer history"
+        )
+    pooled = {
+        f.name: np.concatenate([getattr(rows, f.name) for _, rows in drawn]) for f in fields(_Rows)
+    }
+    pooled["symbol"] = np.concatenate(
+        [np.full(rows.label.size, number, dtype=np.int64) for number, rows in drawn]
+    )
+    order = np.lexsort((pooled["symbol"], pooled["start_ms"]))
+    pooled = {name: column[order] for name, column in pooled.items()}
+    return Samples(
+        names=model_names(dataset.catalog.names, symbols, dataset.encoding),
+        symbols=symbols,
+        left_out=left_out,
+        weight=average_uniqueness(
+            pooled["start_ms"],
+            pooled["end_ms"],
+            dataset.interval_ms,
+            symbol=pooled["symbol"],
+            correlation=dataset.correlation,
+        ),
+        **pooled,
+    )
+
+
+def prices(dataset: Dataset) -> list[Prices]:
+    """Return what marking a book of these markets needs, by symbol number."""
+    return [Prices(close=m.candles.close, close_ms=m.candles.close_ms) for m in dataset.markets]
+
+
+def _rows(market: Market, dataset: Dataset, recipe: Recipe) -> _Rows | None:
+    signals = signals_batch(market.matrix, dataset.catalog, recipe.signal)
+    tradable = signals.side != 0
+    tradable[: market.first] = False
+    events = np.flatnonzero(tradable)
+    events = events[np.isfinite(market.matrix[events]).all(axis=1)].astype(np.int64)
+    if events.size == 0:
+        return None
+    labels = triple_barrier(
+        market.candles,
+        events,
+        signals.side[events],
+        Barriers(
+            profit=recipe.barriers.profit,
+            loss=recipe.barriers.loss,
+            horizon_bars=recipe.barriers.horizon_bars(market.candles.interval_ms),
+            volatility_scaled=recipe.barriers.volatility_scaled,
+        ),
+        recipe.costs,
+        market.funding,
+        volatility=market.volatility,
+        plan=recipe.exit_plan,
+    )
+    kept = np.flatnonzero(~labels.truncated)
+    if kept.size == 0:
+        return None
+    at = events[kept]
+    return _Rows(
+        x=model_matrix(
+            market.matrix[at],
+            _at(signals, at),
+            market.symbol,
+            dataset.symbols,
+            dataset.encoding,
+        ),
+        label=labels.label[kept],
+        net=labels.net[kept],
+        gross=labels.gross[kept],
+        side=labels.side[kept],
+        reason=labels.reason[kept],
+        ambiguous=labels.ambiguous[kept],
+        volatility=market.volatility[at],
+        entry_index=labels.entry_index[kept],
+        exit_index=labels.exit_index[kept],
+        entry_price=market.candles.open[labels.entry_index[kept]],
+        start_ms=labels.start_ms[kept],
+        end_ms=labels.end_ms[kept],
+    )
+
+
+def _at(signals: Signals, bars: IntArray) -> Signals:
+    """Return the signals of ``bars``."""
+    return Signals(
+        side=signals.side[bars],
+        score=signals.score[bars],
+        confidence=signals.confidence[bars],
+        rule=signals.rule[bars],
+    )

@@ -1,0 +1,296 @@
+"""Whether a model has earned the market: the gate's verdict and its reasons.
+
+Decides passed or refused from figures already made, each criterion with its value, threshold and
+reason in plain words. Pure: no data is read, no model fitted. Rule: every binding criterion must
+hold; one that cannot be computed does not hold; figures that cannot decide (deflated Sharpe, PBO,
+PSR) are reported beside, never binding (docs/decisions say why).
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import isfinite, nan, pi
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.types import FloatArray
+from flows.research.evidence import Evidence
+from flows.research.overfitting import probability_of_overfitting
+from flows.research.performance import DAYS_A_YEAR, sharpe_annual
+from flows.research.sharpe import (
+    deflated_sharpe_2014,
+    effective_trials,
+    minimum_track_record_2012,
+    probabilistic_sharpe_2012,
+    sharpe_moments,
+)
+from flows.research.superiority import superior_ability
+
+BLOCK_DAYS_MIN = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateLimits:
+    """What a model must show; fractions, days and counts as named."""
+
+    trades_min: int = 100
+    drawdown_max: float = 0.25
+    spa_level: float = 0.02
+    spa_draws: int = 5000
+    loss_probability_max: float = 0.2
+    cscv_blocks: int = 16
+    track_record_level: float = 0.05
+    calibration_error_max: float = 0.1
+    seed: int = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Criterion:
+    """One line of the verdict; ``binding`` False means reported only."""
+
+    name: str
+    value: float
+    threshold: float
+    passed: bool
+    reason: str
+    binding: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """All criteria, in the order in which a person reads them."""
+
+    criteria: tuple[Criterion, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every binding criterion holds."""
+        return all(c.passed for c in self.criteria if c.binding)
+
+    @property
+    def word(self) -> str:
+        """``passed`` or ``refused``."""
+        return "passed" if self.passed else "refused"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for the manifest; what is not a number becomes None."""
+        rows = []
+        for criterion in self.criteria:
+            row = asdict(criterion)
+            for key in ("value", "threshold"):
+                row[key] = row[key] if isfinite(row[key]) else None
+            rows.append(row)
+        return {"verdict": self.word, "criteria": rows}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Attempts:
+    """What was tried: the daily series of all trials, shape (days, trials).
+
+    ``sobol`` marks trials drawn before anything was known, ``chosen`` is the column that became the
+    model, ``attempt`` counts how often this recipe has come before the gate, from 1.
+    """
+
+    series: FloatArray
+    sobol: NDArray[np.bool_]
+    chosen: int
+    attempt: int = 1
+
+
+def spending_level(total: float, attempt: int) -> float:
+    """Return the level of attempt k so that all attempts together spend ``total``: α·6/(π²k²)."""
+    return total * 6.0 / (pi * pi * attempt * attempt)
+
+
+def judge_model(evidence: Evidence, attempts: Attempts, limits: GateLimits) -> Verdict:
+    """Return the verdict on a finished model and the search that found it."""
+    return Verdict(
+        criteria=(
+            *_record_criteria(evidence, limits),
+            _superiority(attempts, limits, evidence.horizon_hours / 24.0),
+            _loss_probability(attempts, limits),
+            *_reported(evidence, attempts, limits),
+        )
+    )
+
+
+def _record_criteria(evidence: Evidence, limits: GateLimits) -> list[Criterion]:
+    """Return the criteria on the out-of-sample record of the model itself."""
+    model, test = evidence.records["model"], evidence.test_records["model"]
+    trades = model.metrics.get("trades", 0.0)
+    moments = sharpe_moments(model.daily)
+    needed = minimum_track_record_2012(moments, 0.0, limits.track_record_level)
+    drawdown = model.metrics.get("max_drawdown", nan)
+    error = evidence.metrics["test"].get("calibration_error", nan)
+    stressed = float(evidence.records["costs x2"].daily.sum())
+    out = [
+        _at_least(
+            "trades",
+            trades,
+            limits.trades_min,
+            f"{trades:.0f} trades out of sample, {limits.trades_min} are needed to say anything",
+        ),
+        _at_least(
+            "test net return",
+            float(test.daily.sum()),
+            0.0,
+            f"the untouched test part ended at {test.daily.sum():+.2%} after all costs",
+        ),
+        _at_least(
+            "track record",
+            float(moments.periods),
+            needed,
+            f"{moments.periods} days judged; a Sharpe ratio of "
+            f"{sharpe_annual(model.daily):.2f} a year needs "
+            + (f"{needed:.0f} days" if isfinite(needed) else "to be positive")
+            + f" to stand at {1.0 - limits.track_record_level:.0%}",
+        ),
+        _at_least(
+            "costs x2",
+            stressed,
+            0.0,
+            f"with fees, slippage and funding doubled the record ends at {stressed:+.2%}",
+        ),
+        _at_most(
+            "max drawdown",
+            drawdown,
+            limits.drawdown_max,
+            f"the deepest fall from a high was {drawdown:.1%}; allowed {limits.drawdown_max:.0%}",
+        ),
+        _at_most(
+            "calibration error",
+            error,
+            limits.calibration_error_max,
+            f"on the test part probabilities miss the observed rate by {error:.3f} on average",
+        ),
+    ]
+    ours = sharpe_annual(model.daily)
+    for name in ("signal alone", "logistic alone"):
+        theirs = sharpe_annual(evidence.records[name].daily)
+        out.append(
+            _at_least(
+                f"better than {name}",
+                ours,
+                theirs,
+                f"Sharpe ratio {ours:.2f} against {theirs:.2f} of the {name} on the same days",
+            )
+        )
+    return out
+
+
+def _superiority(attempts: Attempts, limits: GateLimits, horizon_days: float) -> Criterion:
+    """Return Hansen's test over every trial, at the level that pays for repeated use."""
+    level = spending_level(limits.spa_level, attempts.attempt)
+    name = "superior predictive ability"
+    days, trials = attempts.series.shape
+    if days < 10 * BLOCK_DAYS_MIN:
+        reason = f"only {days} judged days; {10 * BLOCK_DAYS_MIN} are needed"
+        return Criterion(name=name, value=nan, threshold=level, passed=False, reason=reason)
+    found = superior_ability(
+        attempts.series,
+        block_mean=max(BLOCK_DAYS_MIN, 3.0 * horizon_days),
+        draws=limits.spa_draws,
+        rng=np.random.default_rng(limits.seed),
+    )
+    return _at_most(
+        name,
+        found.consistent,
+        level,
+        f"if none of the {trials} trials had an edge, a best one like this would turn up with "
+        f"probability {found.consistent:.3f}; allowed at attempt {attempts.attempt}: {level:.4f}",
+    )
+
+
+def _loss_probability(attempts: Attempts, limits: GateLimits) -> Criterion:
+    """Return how often the better half's best trial loses in the other half, on Sobol trials."""
+    name, limit = "loss after selection", limits.loss_probability_max
+    series = attempts.series[:, attempts.sobol]
+    blocks = cscv_blocks(series.shape[0], limits.cscv_blocks)
+    if series.shape[1] < 2 or blocks < 4:
+        reason = f"{series.shape[1]} pre-drawn trials on {series.shape[0]} days are too few"
+        return Criterion(name=name, value=nan, threshold=limit, passed=False, reason=reason)
+    found = probability_of_overfitting(series, blocks)
+    return _at_most(
+        name,
+        found.loss_probability,
+        limit,
+        f"the best trial of one half of the time lost money in the other half in "
+        f"{found.loss_probability:.0%} of {found.logits.size} divisions",
+    )
+
+
+def _reported(evidence: Evidence, attempts: Attempts, limits: GateLimits) -> list[Criterion]:
+    """Return what is shown beside the verdict, with what it can and cannot say."""
+    moments = sharpe_moments(evidence.records["model"].daily)
+    sharpes = np.array([sharpe_moments(column).sharpe for column in attempts.series.T])
+    number = effective_trials(attempts.series)
+    deflated = deflated_sharpe_2014(
+        moments, number, float(sharpes.var(ddof=1) if sharpes.size > 1 else 0.0)
+    )
+    blocks = cscv_blocks(attempts.series.shape[0], limits.cscv_blocks)
+    sobol = attempts.series[:, attempts.sobol]
+    overfit = nan
+    if sobol.shape[1] >= 2 and blocks >= 4:
+        overfit = probability_of_overfitting(sobol, blocks).probability
+    return [
+        _report(
+            "probabilistic Sharpe",
+            probabilistic_sharpe_2012(moments),
+            0.95,
+            "chance that the true Sharpe ratio is positive, as if nothing else had been tried",
+        ),
+        _report(
+            "deflated Sharpe",
+            deflated,
+            0.95,
+            f"the same against the best of {number:.1f} effective trials; low even for a true "
+            "Sharpe ratio of 2 on a record of this length, so it does not decide",
+        ),
+        _report(
+            "probability of overfitting",
+            overfit,
+            0.5,
+            "how often the best trial ranks in the lower half later; near 0.5 also where all "
+            "trials are equally good, so it does not decide",
+        ),
+        _report(
+            "Sharpe a year",
+            moments.sharpe * float(np.sqrt(DAYS_A_YEAR)),
+            0.0,
+            f"over {moments.periods} days out of sample, after all costs",
+        ),
+    ]
+
+
+def cscv_blocks(days: int, most: int) -> int:
+    """Return the even number of blocks, at most ``most``, that leaves 5 days in each."""
+    return max(0, min(most, days // 5) // 2 * 2)
+
+
+def best_trial(scores: Sequence[float]) -> int:
+    """Return the place of the highest score; the earlier trial wins a tie."""
+    return int(np.argmax(np.asarray(scores)))
+
+
+def _at_least(name: str, value: float, threshold: float, reason: str) -> Criterion:
+    return Criterion(
+        name=name, value=value, threshold=threshold, passed=bool(value >= threshold), reason=reason
+    )
+
+
+def _at_most(name: str, value: float, threshold: float, reason: str) -> Criterion:
+    return Criterion(
+        name=name, value=value, threshold=threshold, passed=bool(value <= threshold), reason=reason
+    )
+
+
+def _report(name: str, value: float, threshold: float, reason: str) -> Criterion:
+    return Criterion(
+        name=name,
+        value=value,
+        threshold=threshold,
+        passed=True,
+        reason=reason,
+        binding=False,
+    )

@@ -1,0 +1,176 @@
+"""The search's memory: an Optuna study on a journal that outlives every process.
+
+Decides which point is tried next (pre-drawn Sobol points, then TPE) and keeps what each trial
+gave, its daily series included. The only module that imports optuna. Never evaluates and never
+forgets: a trial that found nothing to trade is a trial, and the gate counts it. Rule: a study's
+name is the key of all that its results depend on: a changed input starts a study of its own.
+"""
+
+import os
+import socket
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+import psutil
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import InMemoryStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalRedisBackend
+from optuna.trial import FrozenTrial, TrialState
+from redis.exceptions import RedisError
+
+from features.errors import InputError
+from flows.research.objective import TrialResult
+from flows.research.space import Dimension
+
+PREFIX = "tribar:study"
+STARTUP_TRIALS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TrialRecord:
+    """One ended trial: where its point came from, the point, and what it gave."""
+
+    number: int
+    origin: str
+    point: dict[str, float]
+    result: TrialResult
+
+    @property
+    def is_sobol(self) -> bool:
+        """Whether the point was drawn before anything was known."""
+        return self.origin.startswith("sobol")
+
+
+def open_study(url: str | None, name: str) -> optuna.Study:
+    """Return the study ``name``, made where it does not exist.
+
+    Parameters
+    ----------
+    url
+        ``redis://…``, a path of a journal file, or None for a study that lives in memory only.
+
+    Raises
+    ------
+    InputError
+        Where Redis does not answer.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with _quiet(), _reachable(url):
+        return optuna.create_study(
+            storage=_storage(url, name), study_name=name, direction="maximize", load_if_exists=True
+        )
+
+
+def prepare(study: optuna.Study, points: Sequence[Mapping[str, float]], origin: str) -> None:
+    """Queue ``points`` that the study has not seen, and close trials whose process has died.
+
+    Safe to call by every worker at every start: a point waiting, running or ended is not queued
+    again, and one lost with its process is.
+    """
+    alive: set[str] = set()
+    for trial in study.get_trials(deepcopy=False):
+        if trial.state == TrialState.RUNNING and _owner_died(trial):
+            study.tell(trial.number, state=TrialState.FAIL)
+        elif trial.state != TrialState.FAIL:
+            alive.add(str(trial.user_attrs.get("origin", "")))
+    for number, point in enumerate(points):
+        name = f"{origin}-{number}"
+        if name not in alive:
+            study.enqueue_trial(dict(point), user_attrs={"origin": name})
+
+
+def run_trials(
+    study: optuna.Study,
+    space: Sequence[Dimension],
+    evaluate: Callable[[Mapping[str, float]], TrialResult],
+    *,
+    total: int,
+    seed: int,
+    on_trial: Callable[[TrialRecord], None],
+) -> None:
+    """Run trials until the study holds ``total`` ended ones, other workers' included.
+
+    The sampler is seeded anew for each trial by the number of trials before it, so one worker
+    tries the same points however often it was stopped and started.
+    """
+    distributions = {d.name: _distribution(d) for d in space}
+    while True:
+        trials = study.get_trials(deepcopy=False)
+        if sum(t.state in {TrialState.COMPLETE, TrialState.RUNNING} for t in trials) >= total:
+            return
+        ended = sum(t.state == TrialState.COMPLETE for t in trials)
+        study.sampler = optuna.samplers.TPESampler(
+            seed=seed + ended, n_startup_trials=STARTUP_TRIALS
+        )
+        with _quiet():
+            trial = study.ask(distributions)
+        trial.set_user_attr("owner", _owner())
+        result = evaluate(dict(trial.params))
+        trial.set_user_attr("result", result.as_dict())
+        study.tell(trial, result.score)
+        on_trial(_record(study.get_trials(deepcopy=False)[trial.number]))
+
+
+def records(study: optuna.Study) -> list[TrialRecord]:
+    """Return all ended trials in order of their numbers."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return [_record(trial) for trial in trials]
+
+
+def _record(trial: FrozenTrial) -> TrialRecord:
+    return TrialRecord(
+        number=trial.number,
+        origin=str(trial.user_attrs.get("origin", "adaptive")),
+        point={name: float(value) for name, value in trial.params.items()},
+        result=TrialResult.from_dict(trial.user_attrs["result"]),
+    )
+
+
+def _storage(url: str | None, name: str) -> InMemoryStorage | JournalStorage:
+    if url is None:
+        return InMemoryStorage()
+    if url.startswith(("redis://", "rediss://", "unix://")):
+        # A journal a study: a worker replays its own study only.
+        return JournalStorage(JournalRedisBackend(url, prefix=f"{PREFIX}:{name}"))
+    Path(url).parent.mkdir(parents=True, exist_ok=True)
+    return JournalStorage(JournalFileBackend(url))
+
+
+def _distribution(dimension: Dimension) -> BaseDistribution:
+    if dimension.integer:
+        return IntDistribution(int(dimension.low), int(dimension.high))
+    return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
+
+
+def _owner() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _owner_died(trial: FrozenTrial) -> bool:
+    """Say whether the trial's process ran on this machine and is gone."""
+    host, _, pid = str(trial.user_attrs.get("owner", "")).rpartition(":")
+    return host == socket.gethostname() and not psutil.pid_exists(int(pid))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide Optuna's notes that the journal and queued attributes are experimental."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield
+
+
+@contextmanager
+def _reachable(url: str | None) -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise InputError(
+            f"the search's journal at {url} does not answer ({error}); start it (tribar up) "
+            "and run again: ended trials are kept"
+        ) from None

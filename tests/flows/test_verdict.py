@@ -1,0 +1,141 @@
+"""The gate's verdict: reasons in words, and nothing that cannot be computed is let through."""
+
+import json
+from math import nan, pi
+
+import numpy as np
+import pytest
+
+from flows.pages import verdict_page
+from flows.research.evidence import CalibrationBucket, Evidence, Record, Trades
+from flows.research.performance import return_metrics
+from flows.research.verdict import (
+    Attempts,
+    GateLimits,
+    cscv_blocks,
+    judge_model,
+    spending_level,
+)
+
+DAYS = 600
+
+
+def record(daily, trades=300.0):
+    return Record(daily=daily, metrics=return_metrics(daily) | {"trades": trades})
+
+
+def made_evidence(edge, seed=0, trades=300.0):
+    """Return evidence of a model with ``edge`` daily standard deviations of mean return."""
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(0, 0.01, DAYS)
+    model = noise + edge * 0.01
+    daily = {
+        "model": model,
+        "signal alone": noise - 0.002,
+        "logistic alone": noise - 0.001,
+        "costs x2": model - 0.0002,
+        "costs x3": model - 0.0004,
+    }
+    return Evidence(
+        metrics={"test": {"calibration_error": 0.02, "auc": nan}},
+        groups={},
+        calibration={"test": {"probability": [0.4], "observed": [0.41], "weight": [10.0]}},
+        test_records={name: record(d[-200:], trades / 3) for name, d in daily.items()},
+        records={name: record(d, trades) for name, d in daily.items()},
+        hold=np.zeros(DAYS),
+        first_day=19_000,
+        test_first_day=19_400,
+        trades=Trades(symbol=[], side=[], start_ms=[], end_ms=[], reason=[], net=[], gross=[]),
+        labels={},
+        importance={"x": 1.0},
+        buckets=(CalibrationBucket(lo=0.0, hi=1.0, wins=4.0, n=10.0),),
+        bet_q90=0.3,
+        horizon_hours=24.0,
+    )
+
+
+def made_attempts(edge, trials=12, seed=1, attempt=1):
+    rng = np.random.default_rng(seed)
+    series = rng.normal(0, 0.01, (DAYS, trials)) + edge * 0.01
+    return Attempts(series=series, sobol=np.arange(trials) < 8, chosen=trials - 1, attempt=attempt)
+
+
+def failed(verdict):
+    return {c.name for c in verdict.criteria if c.binding and not c.passed}
+
+
+def test_a_strong_edge_in_every_trial_passes():
+    verdict = judge_model(made_evidence(0.2), made_attempts(0.2), GateLimits())
+    assert verdict.word == "passed", failed(verdict)
+
+
+def test_noise_is_refused_for_its_statistics():
+    verdict = judge_model(made_evidence(0.0, seed=3), made_attempts(0.0), GateLimits())
+    assert verdict.word == "refused"
+    assert {"superior predictive ability", "track record"} <= failed(verdict)
+
+
+def test_too_few_trades_are_refused_by_that_name():
+    verdict = judge_model(made_evidence(0.2, trades=30.0), made_attempts(0.2), GateLimits())
+    assert failed(verdict) == {"trades"}
+
+
+def test_a_later_attempt_must_clear_a_higher_bar():
+    assert spending_level(0.02, 1) == pytest.approx(0.02 * 6 / pi**2)
+    assert sum(spending_level(0.02, k) for k in range(1, 20_000)) == pytest.approx(0.02, rel=1e-3)
+    level = [
+        next(
+            c.threshold
+            for c in judge_model(
+                made_evidence(0.2), made_attempts(0.2, attempt=k), GateLimits()
+            ).criteria
+            if c.name == "superior predictive ability"
+        )
+        for k in (1, 2)
+    ]
+    assert level[1] == pytest.approx(level[0] / 4)
+
+
+def test_what_cannot_be_computed_is_not_passed():
+    one = made_attempts(0.2, trials=1)
+    verdict = judge_model(made_evidence(0.2), one, GateLimits())
+    assert "loss after selection" in failed(verdict)
+    short = Attempts(series=one.series[:30], sobol=one.sobol, chosen=0)
+    assert "superior predictive ability" in failed(
+        judge_model(made_evidence(0.2), short, GateLimits())
+    )
+
+
+def test_reported_figures_never_decide():
+    verdict = judge_model(made_evidence(0.2), made_attempts(0.2), GateLimits())
+    reported = [c for c in verdict.criteria if not c.binding]
+    assert {"deflated Sharpe", "probability of overfitting", "probabilistic Sharpe"} <= {
+        c.name for c in reported
+    }
+
+
+def test_the_verdict_fits_into_a_manifest_and_a_page():
+    verdict = judge_model(made_evidence(0.0, seed=3), made_attempts(0.0), GateLimits())
+    plain = verdict.as_dict()
+    json.dumps(plain, allow_nan=False)
+    assert plain["verdict"] == "refused"
+    assert all(c["reason"] for c in plain["criteria"])
+    page = verdict_page(verdict)
+    assert page.startswith("## The gate: refused")
+    for name in failed(verdict):
+        assert f"**{name}**" in page
+
+
+def test_evidence_survives_a_file():
+    evidence = made_evidence(0.1)
+    again = Evidence.from_dict(json.loads(json.dumps(evidence.as_dict(), allow_nan=False)))
+    np.testing.assert_array_equal(again.records["model"].daily, evidence.records["model"].daily)
+    assert np.isnan(again.metrics["test"]["auc"])
+    assert again.as_dict() == evidence.as_dict()
+    same = [judge_model(e, made_attempts(0.1), GateLimits()).as_dict() for e in (evidence, again)]
+    assert same[0] == same[1]
+
+
+@pytest.mark.parametrize(("days", "blocks"), [(600, 16), (79, 14), (25, 4), (3, 0)])
+def test_blocks_keep_five_days_each(days, blocks):
+    assert cscv_blocks(days, 16) == blocks
