@@ -1,9 +1,10 @@
 """Which bars are closed, and when a close is complete.
 
-Decides that a bar counts only when a newer one has begun, that its values are trusted only where
-the venue confirmed them (else they are asked for again by REST), that bars of a symbol come out in
-order without a hole that could have been filled, and that one close carries all symbols. Never
-does I/O and never reads a clock. Rule: a bar comes out once; an unfinished one never.
+Decides that a bar counts only when a newer one has begun (or the venue confirmed it and nothing
+followed), that its values are trusted only where the venue confirmed them (else they are asked for
+again by REST), that bars of a symbol come out in order without a hole that could have been filled,
+and that one close carries all symbols. Never does I/O and never reads a clock. Rule: a bar comes
+out once; an unfinished one never.
 """
 
 from collections.abc import Iterable, Sequence
@@ -56,13 +57,18 @@ class BarBook:
         starts = [s.forming.open_ms for s in self._series.values() if s.forming is not None]
         return max(starts, default=0)
 
+    @property
+    def asking(self) -> bool:
+        """Say whether REST is being asked for the bars of any hole."""
+        return any(series.asked is not None for series in self._series.values())
+
     def last_price(self, symbol: str) -> float | None:
         """Return the newest price seen, None where nothing was pushed yet."""
         series = self._series.get(symbol)
         return series.forming.close if series is not None and series.forming is not None else None
 
     def seed(self, symbol: str, head_ms: int, rows: Sequence[Candle]) -> None:
-        """Begin a symbol: bars up to ``head_ms`` are known, ``rows`` follow, the last unfinished."""
+        """Begin a symbol: bars up to ``head_ms`` came out, of ``rows`` the last is unfinished."""
         series = _Series(head_ms=head_ms)
         self._series[symbol] = series
         later = [row for row in rows if row.open_ms > head_ms]
@@ -111,6 +117,31 @@ class BarBook:
             return None
         series.asked = Hole(symbol=symbol, start_ms=start, end_ms=end)
         return series.asked
+
+    def force(self, close_ms: int) -> None:
+        """Let out bars that the venue confirmed but that nothing has followed: a quiet market."""
+        for symbol, series in self._series.items():
+            forming = series.forming
+            if forming is None or not series.confirmed:
+                continue
+            at = forming.open_ms
+            if at + self._interval_ms == close_ms and series.head_ms + self._interval_ms == at:
+                series.head_ms = at
+                bar = Closed(symbol=symbol, candle=forming, next_open=forming.close)
+                self._pending.setdefault(close_ms, {})[symbol] = bar
+
+    def refresh(self, symbol: str, rows: Sequence[Candle]) -> None:
+        """Take the newest bars from REST, the last unfinished: frames may have been lost."""
+        series = self._series[symbol]
+        later = [row for row in rows if row.open_ms > series.head_ms]
+        if not later or (series.forming and later[-1].open_ms < series.forming.open_ms):
+            return
+        first, last = later[0], later[-1]
+        if series.forming is None or last.open_ms > series.forming.open_ms:
+            series.forming, series.confirmed = last, False
+        if first.open_ms == series.head_ms + self._interval_ms:
+            hole = Hole(symbol=symbol, start_ms=first.open_ms, end_ms=last.open_ms)
+            self.fill(hole, later)
 
     def first_pending_ms(self) -> int | None:
         """Return the oldest close of which some symbol is known and which did not come out."""

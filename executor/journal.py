@@ -12,67 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Self
 
-from executor.codec import decode, encode
+from executor.codec import decode
 from executor.core.contract import JOURNAL_SCHEMA_VERSION
-from executor.core.types import (
-    CancelIntent,
-    Decision,
-    Fill,
-    Notice,
-    OrderIntent,
-    Outcome,
-    Protect,
-    Trade,
-)
+from executor.core.events import FundingPaid
+from executor.core.types import Trade
 from executor.errors import JournalError
+from executor.journal_rows import DONE, KINDS, PLANNED, SCHEMA, Action, Entry, insert_entry
 from features.errors import InputError
-
-SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, market_ms INTEGER NOT NULL,
-    recorded_ms INTEGER NOT NULL, lease_token INTEGER NOT NULL, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS intents (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, event_seq INTEGER NOT NULL, kind TEXT NOT NULL,
-    client_order_id TEXT NOT NULL, symbol TEXT NOT NULL, state TEXT NOT NULL,
-    recorded_ms INTEGER NOT NULL, body TEXT NOT NULL);
-CREATE UNIQUE INDEX IF NOT EXISTS one_order ON intents (client_order_id) WHERE kind = 'order';
-CREATE INDEX IF NOT EXISTS open_intents ON intents (state) WHERE state = 'planned';
-CREATE TABLE IF NOT EXISTS orders (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, event_seq INTEGER NOT NULL,
-    client_order_id TEXT NOT NULL, status TEXT NOT NULL, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS fills (
-    fill_id TEXT PRIMARY KEY, event_seq INTEGER NOT NULL, symbol TEXT NOT NULL,
-    time_ms INTEGER NOT NULL, client_order_id TEXT NOT NULL, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS trades (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, event_seq INTEGER NOT NULL, symbol TEXT NOT NULL,
-    opened_ms INTEGER NOT NULL, closed_ms INTEGER NOT NULL, pnl REAL NOT NULL, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS decisions (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, event_seq INTEGER NOT NULL, close_ms INTEGER NOT NULL,
-    symbol TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS equity (
-    close_ms INTEGER PRIMARY KEY, equity REAL NOT NULL, balance REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS params (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, event_seq INTEGER NOT NULL, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS models (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, recorded_ms INTEGER NOT NULL, version TEXT NOT NULL,
-    bundle_sha256 TEXT NOT NULL, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS notices (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, event_seq INTEGER NOT NULL, code TEXT NOT NULL,
-    symbol TEXT NOT NULL, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS snapshots (
-    id INTEGER PRIMARY KEY CHECK (id = 1), event_seq INTEGER NOT NULL, body TEXT NOT NULL);
-"""
-PLANNED: Final = "planned"
-DONE: Final = "done"
-Action = OrderIntent | Protect | CancelIntent
-KINDS: Final[dict[str, type[Any]]] = {
-    "order": OrderIntent,
-    "protect": Protect,
-    "cancel": CancelIntent,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,21 +41,6 @@ class PlannedAction:
     seq: int
     recorded_ms: int
     action: Action
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One event with all that goes into the same transaction."""
-
-    kind: str
-    market_ms: int
-    body: str
-    outcome: Outcome
-    fill: Fill | None = None
-    order: tuple[str, str, str] | None = None
-    equity: tuple[int, float, float] | None = None
-    params: str | None = None
-    snapshot: str | None = None
 
 
 class Journal:
@@ -175,38 +108,14 @@ class Journal:
         JournalError
             Where the disk does not take it, or an order of this id was already planned.
         """
-        outcome = entry.outcome
         with self._transaction() as db:
-            cursor = db.execute(
-                "INSERT INTO events (kind, market_ms, recorded_ms, lease_token, body) "
-                "VALUES (?, ?, ?, ?, ?)",
-                (entry.kind, entry.market_ms, recorded_ms, lease_token, entry.body),
-            )
-            seq = int(cursor.lastrowid or 0)
-            for kind, actions in (
-                ("order", outcome.intents),
-                ("protect", outcome.protections),
-                ("cancel", outcome.cancels),
-            ):
-                _insert_actions(db, seq, kind, actions, recorded_ms)
-            _insert_records(db, seq, outcome.decisions, outcome.trades, outcome.notices)
-            if entry.fill is not None:
-                _insert_fill(db, seq, entry.fill)
-            if entry.order is not None:
-                db.execute(
-                    "INSERT INTO orders (event_seq, client_order_id, status, body) "
-                    "VALUES (?, ?, ?, ?)",
-                    (seq, *entry.order),
-                )
-            if entry.equity is not None:
-                db.execute("INSERT OR REPLACE INTO equity VALUES (?, ?, ?)", entry.equity)
-            if entry.params is not None:
-                row = (seq, entry.params)
-                db.execute("INSERT INTO params (event_seq, body) VALUES (?, ?)", row)
-            if entry.snapshot is not None:
-                row = (seq, entry.snapshot)
-                db.execute("INSERT OR REPLACE INTO snapshots VALUES (1, ?, ?)", row)
-        return seq
+            return insert_entry(db, entry, recorded_ms=recorded_ms, lease_token=lease_token)
+
+    def save_snapshot(self, body: str) -> None:
+        """Keep a state that includes every event written so far."""
+        seq = self._number("SELECT COALESCE(MAX(seq), 0) FROM events")
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO snapshots VALUES (1, ?, ?)", (seq, body))
 
     def done(self, kind: str, client_order_ids: Sequence[str]) -> None:
         """Mark planned actions as carried out, or as given up."""
@@ -256,6 +165,34 @@ class Journal:
                 seq=seq, kind=name, market_ms=market_ms, recorded_ms=recorded_ms, body=body
             )
 
+    def newest_events(self, kind: str, until_seq: int, count: int) -> list[StoredEvent]:
+        """Return the newest ``count`` events of a kind up to a sequence number, oldest first."""
+        rows = self._db.execute(
+            "SELECT seq, kind, market_ms, recorded_ms, body FROM events "
+            "WHERE kind = ? AND seq <= ? ORDER BY seq DESC LIMIT ?",
+            (kind, until_seq, count),
+        ).fetchall()
+        names = ("seq", "kind", "market_ms", "recorded_ms", "body")
+        return [StoredEvent(**dict(zip(names, row, strict=True))) for row in reversed(rows)]
+
+    def last_model(self) -> tuple[str, str] | None:
+        """Return version and sha256 of the model that was taken into use last."""
+        row = self._db.execute(
+            "SELECT version, bundle_sha256 FROM models ORDER BY seq DESC LIMIT 1"
+        ).fetchone()
+        return None if row is None else (str(row[0]), str(row[1]))
+
+    def has_funding(self, symbol: str, time_ms: int) -> bool:
+        """Say whether this settlement was already booked."""
+        query = "SELECT body FROM events WHERE kind = 'FundingPaid' AND market_ms = ?"
+        rows = self._db.execute(query, (time_ms,)).fetchall()
+        return any(decode(FundingPaid, row[0]).symbol == symbol for row in rows)
+
+    def decision_counts(self) -> list[tuple[str, str, int]]:
+        """Return (verdict, reason, count) of all decisions."""
+        query = "SELECT verdict, reason, COUNT(*) FROM decisions GROUP BY verdict, reason"
+        return [(str(v), str(r), int(n)) for v, r, n in self._db.execute(query)]
+
     def has_fill(self, fill_id: str) -> bool:
         """Say whether this execution was already booked."""
         row = self._db.execute("SELECT 1 FROM fills WHERE fill_id = ?", (fill_id,)).fetchone()
@@ -276,55 +213,18 @@ class Journal:
         return [decode(Trade, row[0]) for row in self._db.execute(query, (count,))]
 
     def counts(self) -> dict[str, int]:
-        """Return how many rows each table of the run holds."""
-        tables = ("decisions", "intents", "fills", "trades", "equity", "notices")
-        return {name: self._number(f"SELECT COUNT(*) FROM {name}") for name in tables}  # noqa: S608
+        """Return how many fills, trades, orders and closes there were."""
+        return {
+            "fills": self._number("SELECT COUNT(*) FROM fills"),
+            "trades": self._number("SELECT COUNT(*) FROM trades"),
+            "orders": self._number("SELECT COUNT(*) FROM intents WHERE kind = 'order'"),
+            "equity": self._number("SELECT COUNT(*) FROM equity"),
+        }
 
-    def equity(self, count: int) -> list[tuple[int, float, float]]:
+    def equity(self, count: int = 20_000) -> list[tuple[int, float, float]]:
         """Return the newest (close_ms, equity, balance), oldest first."""
         query = "SELECT close_ms, equity, balance FROM equity ORDER BY close_ms DESC LIMIT ?"
         return list(reversed(self._db.execute(query, (count,)).fetchall()))
 
     def _number(self, query: str) -> int:
         return int(self._db.execute(query).fetchone()[0])
-
-
-def _insert_actions(
-    db: sqlite3.Connection, seq: int, kind: str, actions: Sequence[Action], recorded_ms: int
-) -> None:
-    db.executemany(
-        "INSERT INTO intents (event_seq, kind, client_order_id, symbol, state, recorded_ms, body) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [
-            (seq, kind, a.client_order_id, a.symbol, PLANNED, recorded_ms, encode(a))
-            for a in actions
-        ],
-    )
-
-
-def _insert_fill(db: sqlite3.Connection, seq: int, fill: Fill) -> None:
-    row = (fill.fill_id, seq, fill.symbol, fill.time_ms, fill.client_order_id, encode(fill))
-    db.execute("INSERT INTO fills VALUES (?, ?, ?, ?, ?, ?)", row)
-
-
-def _insert_records(
-    db: sqlite3.Connection,
-    seq: int,
-    decisions: Sequence[Decision],
-    trades: Sequence[Trade],
-    notices: Sequence[Notice],
-) -> None:
-    db.executemany(
-        "INSERT INTO decisions (event_seq, close_ms, symbol, verdict, reason, body) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
-        [(seq, d.close_ms, d.symbol, d.verdict, d.reason, encode(d)) for d in decisions],
-    )
-    db.executemany(
-        "INSERT INTO trades (event_seq, symbol, opened_ms, closed_ms, pnl, body) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
-        [(seq, t.symbol, t.opened_ms, t.closed_ms, t.pnl, encode(t)) for t in trades],
-    )
-    db.executemany(
-        "INSERT INTO notices (event_seq, code, symbol, body) VALUES (?, ?, ?, ?)",
-        [(seq, n.code, n.symbol, encode(n)) for n in notices],
-    )

@@ -56,9 +56,7 @@ class Policy:
 class Loader:
     """Watches the alias. ``reachable`` and ``refusal`` say what a person wants to know."""
 
-    def __init__(
-        self, registry: Registry, store: ModelStore, policy: Policy, clock: Clock
-    ) -> None:
+    def __init__(self, registry: Registry, store: ModelStore, policy: Policy, clock: Clock) -> None:
         self._registry = registry
         self._store = store
         self._policy = policy
@@ -82,7 +80,11 @@ class Loader:
         """Look at the alias every few seconds and offer what is new."""
         while True:
             await self._clock.sleep(self._policy.poll_interval_ms / 1000)
-            await self._swap(offer)
+            await self.look(offer)
+
+    async def look(self, offer: Offer) -> None:
+        """Look at the alias once."""
+        await self._swap(offer)
 
     async def _swap(self, offer: Offer) -> None:
         """Take one look; whatever goes wrong, the model there is stays."""

@@ -75,7 +75,7 @@ class Registry:
         parts = urlsplit(uri)
         if parts.scheme != "mlflow-artifacts":
             raise RegistryError(
-                f"artifacts of version {version.version} are not served by MLflow ({parts.scheme}); "
+                f"version {version.version}: artifacts are not served by MLflow ({parts.scheme}); "
                 "start it with --serve-artifacts"
             )
         return parts.path.strip("/") + "/bundle"
@@ -107,7 +107,9 @@ class Registry:
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise RegistryError(f"MLflow at {self._url}: {_text(error)}") from error
         code = body.get("error_code") if isinstance(body, Mapping) else None
-        if code == "RESOURCE_DOES_NOT_EXIST" or (status == 400 and code == "INVALID_PARAMETER_VALUE"):
+        if code == "RESOURCE_DOES_NOT_EXIST" or (
+            status == 400 and code == "INVALID_PARAMETER_VALUE"
+        ):
             return None
         if status != 200 or not isinstance(body, Mapping):
             raise RegistryError(f"MLflow at {self._url}: HTTP {status} {code or ''}".rstrip())

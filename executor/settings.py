@@ -180,6 +180,13 @@ class Settings(Section):
     log: Log = Log()
     overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
+    def secrets(self) -> list[str]:
+        """Return the values that no log may show."""
+        url = self.redis.url.get_secret_value()
+        password = url.partition("://")[2].rpartition("@")[0].rpartition(":")[2]
+        keys = (self.venue.api_key.get_secret_value(), self.venue.api_secret.get_secret_value())
+        return [secret for secret in (*keys, password) if secret]
+
     def config_hash(self) -> str:
         """Return a short hash of everything but secrets, printed at start and journaled."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
@@ -212,7 +219,13 @@ def load_settings(file: Path | None = None, env: Mapping[str, str] | None = None
     """
     variables = process_environment() if env is None else env
     root = project_root(variables)
-    sourced = read(root / (file or CONFIG_NAME), known=known_keys(), aliases=ALIASES, env=variables)
+    sourced = read(
+        root / (file or CONFIG_NAME),
+        known=known_keys(),
+        aliases=ALIASES,
+        env=variables,
+        configs=root / "configs",
+    )
     risk = _override_sections()
     values: dict[str, Any] = {k: v for k, v in sourced.values.items() if k not in risk}
     values["overrides"] = {k: dict(v) for k, v in sourced.values.items() if k in risk}

@@ -52,8 +52,11 @@ def read(
     known: Mapping[str, frozenset[str]],
     aliases: Mapping[Place, tuple[str, ...]],
     env: Mapping[str, str],
+    configs: Path,
 ) -> Sourced:
     """Return what ``file`` and ``env`` set, the environment winning.
+
+    A variable for a key that only another file of ``configs`` has belongs to another process.
 
     Raises
     ------
@@ -70,7 +73,7 @@ def read(
             _check("key", key, known[section], f"{file.name} [{section}]")
             values.setdefault(section, {})[key] = value
             origin[section, key] = f"{file.name} [{section}] {key}"
-    foreign = _foreign(file)
+    foreign = _foreign(file, configs)
     for (section, key), (name, text) in _from_environment(known, aliases, env, foreign).items():
         values.setdefault(section, {})[key] = text
         origin[section, key] = name
@@ -121,11 +124,11 @@ def _secret_file(name: str, path: str) -> str:
         raise InputError(f"{name}: cannot read {path}: {error}") from None
 
 
-def _foreign(own: Path) -> dict[str, frozenset[str]]:
+def _foreign(own: Path, configs: Path) -> dict[str, frozenset[str]]:
     """Return sections and keys of the other processes' files: their variables are not ours."""
     known: dict[str, frozenset[str]] = {}
-    for path in sorted(own.parent.glob("*.toml")):
-        if path == own:
+    for path in sorted({*own.parent.glob("*.toml"), *configs.glob("*.toml")}):
+        if path.name == own.name:
             continue
         try:
             tables = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from executor import venue_rows, venue_streams
 from executor.clock import Clock
-from executor.core.events import FillReceived, OrderUpdated, VenueSnapshot
-from executor.core.types import CancelIntent, Fill, Instrument, OrderIntent, Protect
+from executor.core.events import FillReceived, FundingPaid, OrderUpdated, VenueSnapshot
+from executor.core.types import CancelIntent, Instrument, OrderIntent, Protect
 from executor.errors import UnknownOutcomeError
 from executor.settings import Venue as VenueSettings
 from executor.venue_calls import PAGES_MAX, Calls
@@ -27,7 +27,6 @@ from features.types import Candle
 
 SUPPORTED: Final = ("bybit",)
 KLINES_PER_PAGE: Final = 1_000
-FUNDING_PER_PAGE: Final = 200
 LINEAR: Final = {"category": "linear", "settleCoin": "USDT"}
 
 
@@ -124,22 +123,6 @@ class Venue:
         )
         return [venue_rows.candle(row) for row in await self.calls.query("kline", ask)]
 
-    async def funding(self, symbol: str, start_ms: int) -> list[tuple[int, float]]:
-        """Return the settlements (time, rate) from ``start_ms`` on, ascending."""
-        found: dict[int, float] = {}
-        for _ in range(PAGES_MAX):
-            since = max(found, default=start_ms - 1) + 1
-            ask = partial(
-                self._data.fetch_funding_rate_history, self._names[symbol], since, FUNDING_PER_PAGE
-            )
-            rows = await self.calls.query("funding", ask)
-            page = {int(row["timestamp"]): float(row["fundingRate"]) for row in rows}
-            fresh = {time_ms: rate for time_ms, rate in page.items() if time_ms >= since}
-            found |= fresh
-            if len(fresh) < FUNDING_PER_PAGE:
-                break
-        return sorted(found.items())
-
     async def submit(self, intent: OrderIntent) -> str:
         """Send one order, once; return the venue's id of it.
 
@@ -220,18 +203,19 @@ class Venue:
                     return venue_rows.order_update(row)
         return None
 
-    async def executions(self, since_ms: int) -> list[Fill]:
-        """Return our executions since ``since_ms``, oldest first."""
-        found: list[Fill] = []
-        request: dict[str, Any] = {"category": "linear", "limit": 100}
+    async def executions(self, since_ms: int) -> list[FillReceived | FundingPaid]:
+        """Return our fills and funding payments since ``since_ms``, oldest first."""
+        found: list[FillReceived | FundingPaid] = []
+        cursor = ""
         for _ in range(PAGES_MAX):
-            ask = partial(self._trade.privateGetV5ExecutionList, dict(request))
+            request = {"category": "linear", "limit": 100} | ({"cursor": cursor} if cursor else {})
+            ask = partial(self._trade.privateGetV5ExecutionList, request)
             reply = await self.calls.query("executions", ask)
-            page = [venue_rows.execution(row) for row in venue_rows.rows(reply)]
-            fills = [event.fill for event in page if isinstance(event, FillReceived)]
-            found += [fill for fill in fills if fill.time_ms >= since_ms]
-            request["cursor"] = reply["result"].get("nextPageCursor") or ""
-            if not request["cursor"] or any(fill.time_ms < since_ms for fill in fills):
+            page = [event for row in venue_rows.rows(reply) if (event := venue_rows.execution(row))]
+            fresh = [event for event in page if _time_ms(event) >= since_ms]
+            found += fresh
+            cursor = str(reply["result"].get("nextPageCursor") or "")
+            if not cursor or len(fresh) < len(page):
                 break
         return found[::-1]
 
@@ -268,6 +252,10 @@ class Venue:
 
     def _price(self, symbol: str, price: float) -> str:
         return _snap(price, self.instruments[symbol].tick)
+
+
+def _time_ms(event: FillReceived | FundingPaid) -> int:
+    return event.fill.time_ms if isinstance(event, FillReceived) else event.time_ms
 
 
 def _config(settings: VenueSettings, *, private: bool) -> dict[str, Any]:

@@ -5,18 +5,26 @@ itself and never drops a frame that it could read. Rule: a frame that cannot be 
 as :class:`Unreadable` on the same queue, so that a snapshot by REST follows; nothing is guessed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import structlog
+
 from executor import lean_ccxt, venue_rows
+from executor.clock import Clock
 from executor.core.events import FillReceived, FundingPaid, OrderUpdated
 from executor.errors import RetryableError
 from executor.venue_client import SUBSCRIBED
 from executor.venue_errors import classify
 from features.types import Candle
 
+RECONNECT_FIRST_S: Final = 0.2
+RECONNECT_MOST_S: Final = 10.0
+RECONNECT_CALM_S: Final = 60.0
 PRIVATE_TOPICS: Final = ("order", "execution", "position", "wallet")
+
+log = structlog.get_logger("streams")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,3 +129,17 @@ async def watch_account(client: Any, name: str) -> None:
     except lean_ccxt.errors().BaseError as error:
         raise classify(error, change=False) from error
     raise RetryableError("the account stream ended")
+
+
+async def keep_watching(clock: Clock, watch: Callable[[], Awaitable[None]]) -> None:
+    """Subscribe again whenever a socket is lost, after a pause that doubles up to 10 s."""
+    pause_s = RECONNECT_FIRST_S
+    while True:
+        began = clock.monotonic()
+        try:
+            await watch()
+        except RetryableError as error:
+            log.warning("stream_lost", error=str(error))
+        calm = clock.monotonic() - began > RECONNECT_CALM_S
+        pause_s = RECONNECT_FIRST_S if calm else min(2 * pause_s, RECONNECT_MOST_S)
+        await clock.sleep(pause_s)

@@ -1,0 +1,108 @@
+"""The command line of the executor: `python -m executor`, or `tribar-executor`.
+
+Decides the verbs and what they print. Never trades by itself (`app` does). Rule: bad input is one
+line on stderr and exit code 2; `--check` and `status` answer with an exit code for containers.
+"""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+from typing import Final, NoReturn
+
+from executor.app import App
+from executor.clock import SystemClock
+from executor.control import check, command, status
+from executor.core.contract import CommandName
+from executor.errors import JournalError
+from executor.logs import configure
+from executor.settings import CONFIG_NAME, Settings, load_settings
+from features.errors import InputError
+from features.suggest import unknown_name
+
+BAD_INPUT: Final = 2
+DESCRIPTION: Final = """\
+Trades the promoted model through ccxt and reports to Redis.
+
+  run      trade until SIGTERM; stops stay at the exchange
+  check    exit 0 when a running executor is healthy, 1 when not (also: --check)
+  status   what a running executor says of itself, as JSON
+  config   the settings in use, secrets left out
+  pause | resume | kill | flatten | reset | reload
+           give a running executor a command through Redis"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that refuses in one line and guesses what was meant."""
+
+    def error(self, message: str) -> NoReturn:
+        if "invalid choice" in message:
+            word = message.partition("invalid choice: ")[2].split()[0].strip("'\"")
+            message = unknown_name("command", word, VERBS)
+        raise InputError(message.replace("\n", " ") + " (see --help)")
+
+
+ORDERS: Final = tuple(str(name) for name in CommandName if name is not CommandName.SET)
+VERBS: Final = ("run", "check", "status", "config", *ORDERS)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="tribar-executor",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("verb", nargs="?", choices=VERBS, metavar="COMMAND", help="see above")
+    parser.add_argument("--check", action="store_true", help="the same as the command check")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help=f"settings (default {CONFIG_NAME})"
+    )
+    parser.add_argument(
+        "--summary", type=Path, metavar="FILE", help="run: write figures at the end"
+    )
+    parser.add_argument("--who", default="cli", help="commands: who gives it (journaled)")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    try:
+        given = _parser().parse_args(arguments)
+        verb = "check" if given.check else given.verb
+        if verb is None:
+            _parser().print_help()
+            return BAD_INPUT
+        settings = load_settings(given.config)
+        configure(settings.log.level, settings.log.format, settings.secrets())
+        match verb:
+            case "run":
+                return asyncio.run(App(settings, SystemClock(), given.summary).run())
+            case "check":
+                return asyncio.run(check(settings))
+            case "status":
+                return asyncio.run(status(settings))
+            case "config":
+                _show(settings)
+                return 0
+            case _:
+                return asyncio.run(command(settings, verb, given.who))
+    except InputError as error:
+        return _fail(str(error), BAD_INPUT)
+    except JournalError as error:
+        return _fail(str(error), 74)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _show(settings: Settings) -> None:
+    print(settings.model_dump_json(indent=2))  # noqa: T201 - the answer
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"tribar-executor: {message}", file=sys.stderr)  # noqa: T201 - the answer
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

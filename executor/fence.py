@@ -1,0 +1,66 @@
+"""The last check before a change is signed.
+
+Decides whether the holder of the lease, now, may sign this change: the lease must outlast the
+request's recv_window and a margin, and after a kill nothing that opens is signed. A kill or flatten
+may sign cancels and reduce-only orders without the lease; nothing else may. Never signs.
+Rule: it is called between taking the timestamp and signing it (reliability.md A1), nowhere else.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from executor.core.order_ids import parse_client_order_id
+from executor.core.types import Leg
+from executor.errors import FenceError
+
+CREATE: Final = "order/create"
+CANCELS: Final = ("order/cancel", "order/cancel-all")
+
+
+class LeaseView(Protocol):
+    """What the fence asks of the lease."""
+
+    def remaining_ms(self) -> int:
+        """Return how long the lease is surely ours."""
+        ...
+
+
+class GuardView(Protocol):
+    """What the fence asks of the guards."""
+
+    killed: str
+    paused: bool
+
+
+class Fence:
+    """``guard`` is set once the state is known; before, nothing that opens is signed."""
+
+    def __init__(self, lease: LeaseView, needed_ms: int) -> None:
+        self._lease = lease
+        self._needed_ms = needed_ms
+        self.guard: GuardView | None = None
+
+    def check(self, path: str, params: Mapping[str, Any]) -> None:
+        """Let a change pass, or raise.
+
+        Raises
+        ------
+        FenceError
+            Where it must not be signed; nothing was sent then.
+        """
+        opens = path.endswith(CREATE) and params.get("reduceOnly") is not True
+        if opens and (self.guard is None or self.guard.killed):
+            raise FenceError("entries are not signed: killed, or not yet started")
+        remaining_ms = self._lease.remaining_ms()
+        if remaining_ms >= self._needed_ms or self._is_emergency(path, params, opens):
+            return
+        raise FenceError(f"lease has {remaining_ms} ms left, {self._needed_ms} are needed")
+
+    def _is_emergency(self, path: str, params: Mapping[str, Any], opens: bool) -> bool:
+        """Say whether a kill or flatten asks for this."""
+        if self.guard is None or opens:
+            return False
+        if path.endswith(CANCELS):
+            return bool(self.guard.killed or self.guard.paused)
+        order = parse_client_order_id(str(params.get("orderLinkId", "")))
+        return path.endswith(CREATE) and order is not None and order.leg is Leg.KILL

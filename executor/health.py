@@ -1,0 +1,114 @@
+"""Health, status and metrics over HTTP, for people, containers and Prometheus.
+
+Decides three answers: `/health` is 200 or 503 with the reasons, `/status` is JSON, `/metrics` is
+Prometheus' text. Never changes anything and shows no secret. Rule: loopback unless configured
+otherwise; every number comes from `overview`.
+"""
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from executor.codec import encode
+from executor.core.contract import Status
+from executor.overview import Overview, resident_mb
+from features.errors import InputError
+
+
+class HealthServer:
+    """The server; use as an async context manager."""
+
+    def __init__(self, overview: Overview, host: str, port: int) -> None:
+        self._overview = overview
+        self._host = host
+        self._port = port
+        self._registry = CollectorRegistry()
+        self._registry.register(_Figures(overview))
+        self._runner: web.AppRunner | None = None
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/status", self._status)
+        app.router.add_get("/metrics", self._metrics)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self._port)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise InputError(
+                f"[health] port {self._port}: {error.strerror or error}; set another, or 0 for any"
+            ) from None
+        port = self._runner.addresses[0][1]
+        self.url = f"http://{self._host}:{port}"
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        status = 200 if self._overview.healthy() else 503
+        return _json(self._overview.health(), status)
+
+    async def _status(self, _request: web.Request) -> web.Response:
+        return _json(self._overview.summary(), 200)
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        text = generate_latest(self._registry).decode()
+        return web.Response(text=text, content_type="text/plain")
+
+
+class _Figures:
+    """The overview as Prometheus metrics, read when scraped."""
+
+    def __init__(self, overview: Overview) -> None:
+        self._overview = overview
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield every figure."""
+        overview, counters = self._overview, self._overview.counters
+        health = overview.health()
+        single = {
+            "up": float(overview.healthy()),
+            "resident_megabytes": resident_mb(),
+            "data_age_seconds": health["data_age_ms"] / 1000,
+            "reconciled_age_seconds": health["reconciled_age_ms"] / 1000,
+            "lease_held": float(health["lease_holder"]),
+            "redis_up": float(health["redis"]),
+            "venue_up": float(health["venue"]),
+            "registry_up": float(health["registry"]),
+            "heartbeats": counters.heartbeats,
+            "heartbeat_gap_max_seconds": counters.max_heartbeat_gap_s,
+            "redis_outages": counters.redis_outages,
+            "duplicate_fills": counters.duplicate_fills,
+            "unreadable_frames": counters.unreadable,
+            "cold_start_seconds": counters.cold_start_s,
+        }
+        single |= overview.metrics()
+        for name, value in single.items():
+            yield GaugeMetricFamily(f"tribar_{name}", name.replace("_", " "), value=float(value))
+        refused = GaugeMetricFamily("tribar_refused_by", "entries refused", labels=["reason"])
+        for reason, count in sorted(counters.refused.items()):
+            refused.add_metric([reason], count)
+        yield refused
+        words = GaugeMetricFamily("tribar_status", "1 for the current status", labels=["status"])
+        for word in Status:
+            words.add_metric([word], float(word is overview.status()))
+        yield words
+
+
+def _json(value: object, status: int) -> web.Response:
+    return web.Response(text=encode(value), status=status, content_type="application/json")

@@ -1,0 +1,56 @@
+"""Telling an accelerated market that everything of a close is done.
+
+Decides when a close was acknowledged and what body is posted. Never decides that it is done (the
+trader does). Rule: the same close is posted again until it was answered, so a lost reply cannot
+stop the market; market time is what the closes say, never the clock.
+"""
+
+from typing import Final
+
+import aiohttp
+import structlog
+
+from executor.clock import Clock
+from executor.core.contract import AcknowledgeBody
+
+PAUSE_S: Final = 0.5
+
+log = structlog.get_logger("lockstep")
+
+
+class Lockstep:
+    """Posts acknowledgements to one address. ``finished`` once the market has no more bars."""
+
+    def __init__(self, url: str, client: str, clock: Clock) -> None:
+        self._url = url
+        self._client = client
+        self._clock = clock
+        self._session: aiohttp.ClientSession | None = None
+        self._done_ms = -1
+        self.finished = False
+
+    async def acknowledge(self, close_ms: int) -> None:
+        """Say that everything up to ``close_ms`` is done; once for each close."""
+        if close_ms <= self._done_ms:
+            return
+        while not await self._post(AcknowledgeBody(client=self._client, close_ms=close_ms)):
+            await self._clock.sleep(PAUSE_S)
+        self._done_ms = close_ms
+
+    async def _post(self, body: AcknowledgeBody) -> bool:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10.0))
+        try:
+            async with self._session.post(self._url, json=body) as response:
+                reply = await response.json(content_type=None)
+                response.raise_for_status()
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            log.warning("acknowledge_failed", close_ms=body["close_ms"], error=str(error))
+            return False
+        self.finished = bool(reply.get("finished")) if isinstance(reply, dict) else False
+        return True
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._session is not None:
+            await self._session.close()

@@ -1,0 +1,408 @@
+"""A trading session: everything that lives between taking the lease and giving it back.
+
+Decides the order of a start (venue, model, state, history, sockets, orders in doubt, snapshot) and
+of a stop (no new bars, orders in flight settled, state saved, last word published). Never decides a
+trade. Rule: start-up is the recovery path: a first start and one after kill -9 run the same lines.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import structlog
+from redis.asyncio import Redis
+
+from executor.clock import Clock, process_age_s
+from executor.commands import Commands
+from executor.core.bundle import unpack
+from executor.core.contract import Keys, Status
+from executor.core.events import ModelSwapped
+from executor.core.manifest import BundleError
+from executor.core.model import Model
+from executor.core.params import Params
+from executor.core.state import TradingState, new_state
+from executor.core.types import CancelIntent, OrderIntent, Outcome, Protect
+from executor.errors import FenceError, RetryableError, VenueError
+from executor.feed import Feed
+from executor.fence import Fence
+from executor.journal import Journal
+from executor.lease import Lease
+from executor.loader import LoadedModel, Loader, Policy
+from executor.lockstep import Lockstep
+from executor.model_store import ModelStore
+from executor.order_manager import OrderManager, Patience
+from executor.overview import Overview
+from executor.publisher import Publisher
+from executor.reconciler import Reconciler
+from executor.recovery import rebuild
+from executor.registry import Registry
+from executor.settings import Settings, make_params
+from executor.supervisor import Supervisor
+from executor.surroundings import Surroundings
+from executor.trader import Item, Trader
+from executor.venue import Venue
+from executor.venue_streams import StreamEvent, Subscribed, keep_watching
+from features.catalog import default_catalog
+from features.costs import Costs
+from features.intervals import interval_ms
+
+RETRY_FIRST_S: Final = 0.5
+RETRY_MOST_S: Final = 15.0
+SUBSCRIBE_S: Final = 10.0
+SETTLE_S: Final = 6.0
+CLOCK_CHECK_S: Final = 60.0
+
+log = structlog.get_logger("session")
+
+
+class Session:
+    """One session: :meth:`start` until trading, :meth:`drain` to stop, :meth:`close` always."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        overview: Overview,
+        journal: Journal,
+        redis: Redis,
+        lease: Lease,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._overview = overview
+        self._journal = journal
+        self._redis = redis
+        self._lease = lease
+        self._inbox: asyncio.Queue[Item] = asyncio.Queue()
+        self._account_subscribed = asyncio.Event()
+        self._candles_subscribed = asyncio.Event()
+        self._helpers: list[asyncio.Task[None]] = []
+        venue, model, feed = settings.venue, settings.model, settings.feed
+        self._interval_ms = interval_ms(settings.trading.interval)
+        self._fence = Fence(lease, venue.recv_window_ms + settings.lease.margin_ms)
+        self._venue = Venue(
+            venue,
+            environment=settings.trading.environment,
+            clock=clock,
+            fence=self._fence.check,
+            emit=self._emit,
+        )
+        self._store = ModelStore(model.store)
+        self._registry = Registry(model.registry_url, model.timeout_ms)
+        policy = Policy(
+            name=model.name,
+            alias=model.alias,
+            environment=settings.trading.environment,
+            interval_ms=self._interval_ms,
+            poll_interval_ms=model.poll_interval_ms,
+        )
+        self._loader = Loader(self._registry, self._store, policy, clock)
+        self._trading: asyncio.Task[None] | None = None
+        self._feed: Feed | None = None
+        self._lockstep: Lockstep | None = None
+        if feed.acknowledge_url:
+            self._lockstep = Lockstep(feed.acknowledge_url, feed.client, clock)
+            overview.market_finished = lambda: bool(self._lockstep and self._lockstep.finished)
+
+    async def start(self, tasks: asyncio.TaskGroup, supervisor: Supervisor) -> None:
+        """Bring everything up, in order; returns when trading."""
+        overview, settings = self._overview, self._settings
+        overview.parts.lease, overview.parts.loader = self._lease, self._loader
+        await self._insist("connecting to the venue", self._venue.open)
+        self._venue.check_symbols(settings.trading.symbols)
+        overview.step = "loading the model"
+        loaded = await self._loader.start()
+        params = make_params(
+            settings,
+            self._venue.instruments,
+            loaded.bundle.info.costs if loaded is not None else Costs(),
+        )
+        state = rebuild(self._journal, params, self._model_of)
+        self._feed = self._make_feed()
+        last_close_ms = state.close_ms if state is not None else 0
+        await self._insist("loading history", lambda: self._feed.warm_up(last_close_ms))
+        self._help(tasks, supervisor, "account", self._watch_account)
+        await self._subscribed(self._account_subscribed)
+        state = state or await self._first_state(params)
+        self._make_core(state, params)
+        await self._set_leverage()
+        self._use(loaded)
+        self._resume()
+        await self._insist("reconciling", self._reconcile)
+        self._help(tasks, supervisor, "candles", self._feed.watch)
+        await self._subscribed(self._candles_subscribed)
+        self._trading = tasks.create_task(self._trader.run())
+        self._start_helpers(tasks, supervisor)
+        overview.phase = Status.RUNNING
+        overview.step = "trading"
+        overview.counters.history_s = self._feed.history_s
+        overview.counters.cold_start_s = max(0.0, process_age_s() - self._feed.history_s)
+        self._publisher.wake()
+        log.info("running", cold_start_s=round(overview.counters.cold_start_s, 2))
+
+    def _start_helpers(self, tasks: asyncio.TaskGroup, supervisor: Supervisor) -> None:
+        commands = Commands(
+            self._redis,
+            Keys(self._settings.redis.prefix),
+            self._journal,
+            self._clock,
+            put=self._inbox.put_nowait,
+            answer=self._publisher.answer,
+            market_ms=self._around.market_ms,
+            reload=self._reload,
+        )
+        for name, run in (
+            ("publisher", self._publisher.run),
+            ("reconciler", self._reconciler.run),
+            ("loader", lambda: self._loader.run(self._offer)),
+            ("commands", commands.run),
+            ("clock", self._check_clock),
+        ):
+            self._help(tasks, supervisor, name, run)
+
+    def _help(
+        self,
+        tasks: asyncio.TaskGroup,
+        supervisor: Supervisor,
+        name: str,
+        run: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._helpers.append(tasks.create_task(supervisor.supervise(name, run), name=name))
+
+    async def _insist(self, step: str, work: Callable[[], Awaitable[Any]]) -> None:
+        """Do a step of the start, again while the outside does not answer; say so meanwhile."""
+        pause_s = RETRY_FIRST_S
+        self._overview.step = step
+        while True:
+            try:
+                await work()
+            except* (VenueError, FenceError) as group:
+                problem = str(group.exceptions[0])
+                self._overview.problem = f"{step}: {problem}"
+                log.warning("start_waits", step=step, problem=problem)
+            else:
+                self._overview.problem = ""
+                return
+            await self._clock.sleep(pause_s)
+            pause_s = min(2 * pause_s, RETRY_MOST_S)
+
+    def _make_feed(self) -> Feed:
+        trading = self._settings.trading
+        feed = Feed(
+            self._venue,
+            self._clock,
+            symbols=trading.symbols,
+            interval=trading.interval,
+            interval_ms=self._interval_ms,
+            catalog=default_catalog(),
+            grace_ms=self._settings.feed.close_grace_ms,
+            wake=self._inbox.put_nowait,
+        )
+        self._overview.parts.feed = feed
+        self._around = Surroundings(
+            clock=self._clock,
+            overview=self._overview,
+            journal=self._journal,
+            lease=self._lease,
+            venue=self._venue,
+            feed=feed,
+            lockstep=self._lockstep,
+            inbox=self._inbox,
+            listening=self._candles_subscribed.is_set,
+        )
+        return feed
+
+    def _make_core(self, state: TradingState, params: Params) -> None:
+        """Make the parts that work on the state."""
+        settings, overview = self._settings, self._overview
+        patience = Patience(
+            recv_window_ms=settings.venue.recv_window_ms,
+            query_interval_ms=settings.orders.query_interval_ms,
+            entry_age_ms_max=settings.orders.entry_age_ms_max,
+        )
+        self._orders = OrderManager(self._venue, self._clock, self._inbox.put_nowait, patience)
+        self._publisher = Publisher(
+            self._redis,
+            Keys(settings.redis.prefix),
+            overview,
+            self._clock,
+            interval_ms=settings.redis.heartbeat_interval_ms,
+            holds_lease=lambda: self._lease.remaining_ms() > 0,
+        )
+        self._reconciler = Reconciler(
+            self._venue,
+            self._clock,
+            put=self._inbox.put_nowait,
+            generation=lambda: self._trader.generation,
+            market_ms=self._around.market_ms,
+            naked=self._around.is_naked,
+            last_fill_ms=self._journal.last_fill_ms,
+            in_step=self._lockstep is not None,
+            interval_ms=settings.reconciler.interval_ms,
+            naked_interval_ms=settings.reconciler.naked_interval_ms,
+        )
+        self._trader = Trader(
+            state=state,
+            params=params,
+            journal=self._journal,
+            orders=self._orders,
+            feed=self._feed,
+            clock=self._clock,
+            counters=overview.counters,
+            inbox=self._inbox,
+            facts=self._around.facts,
+            lease_token=lambda: self._lease.token,
+            after=self._around.after,
+            quiet=self._around.quiet,
+            nudge=self._reconciler.nudge,
+        )
+        self._around.surround(self._trader, self._orders, self._reconciler, self._publisher)
+        self._fence.guard = state.guard
+        parts = overview.parts
+        parts.state, parts.params, parts.orders = state, params, self._orders
+        parts.reconciler = self._reconciler
+        overview.equity = [equity for _, equity, _ in self._journal.equity()]
+        overview.counters.restore(self._journal)
+
+    async def _first_state(self, params: Params) -> TradingState:
+        """Return the state of an account that was never traded from here."""
+        equity = self._settings.trading.initial_balance
+        if not equity:
+            while True:
+                try:
+                    snapshot = await self._venue.snapshot(self._around.market_ms())
+                except VenueError as error:
+                    self._overview.problem = f"reading the wallet: {error}"
+                    await self._clock.sleep(RETRY_FIRST_S)
+                else:
+                    equity = snapshot.wallet_balance
+                    break
+        return new_state(equity, params)
+
+    async def _set_leverage(self) -> None:
+        """Set every symbol's leverage; a refusal is said and trading goes on (limits are ours)."""
+        for symbol in self._settings.trading.symbols:
+            try:
+                await self._venue.set_leverage(symbol, self._settings.venue.leverage)
+            except (VenueError, FenceError) as error:
+                log.warning("leverage_not_set", symbol=symbol, error=str(error))
+
+    def _use(self, loaded: LoadedModel | None) -> None:
+        """Give the core the model to begin with, where it is another than the one it has."""
+        state = self._trader.state
+        if loaded is None:
+            if state.model is not None:
+                self._swap(None)
+            return
+        same = state.model is not None and state.model_version == loaded.record["version"]
+        if same and state.model.info.bundle_sha256 == loaded.record["bundle_sha256"]:
+            self._around.take_over(loaded)
+            return
+        self._swap(loaded)
+
+    def _swap(self, loaded: LoadedModel | None) -> None:
+        self._trader.apply(self._swapped(loaded))
+
+    def _swapped(self, loaded: LoadedModel | None) -> ModelSwapped:
+        time_ms = self._around.market_ms()
+        if loaded is None:
+            return ModelSwapped(model=None, version="", time_ms=time_ms)
+        version = loaded.record["version"]
+        self._around.offered[version] = loaded
+        return ModelSwapped(model=loaded.bundle, version=version, time_ms=time_ms)
+
+    async def _offer(self, loaded: LoadedModel) -> None:
+        """Put a newly verified model into the queue: it takes over between two bars."""
+        self._inbox.put_nowait(self._swapped(loaded))
+
+    async def _reload(self) -> str:
+        """Look at the alias now."""
+        before = self._loader.current
+        await self._loader.look(self._offer)
+        if self._loader.refusal:
+            return self._loader.refusal
+        return "a new model was taken" if self._loader.current is not before else "nothing new"
+
+    def _model_of(self, sha256: str) -> Model | None:
+        """Return a model that was in use before, from the local store."""
+        files = self._store.get(sha256)
+        if files is None:
+            return None
+        try:
+            return unpack(files, sha256)
+        except BundleError as error:
+            log.warning("kept_model_damaged", sha256=sha256[:12], error=str(error))
+            return None
+
+    def _resume(self) -> None:
+        """Find out what became of what the last process decided and may not have carried out."""
+        now_ms = self._clock.now_ms()
+        for planned in self._journal.planned():
+            action = planned.action
+            log.warning("resuming", order=action.client_order_id, symbol=action.symbol)
+            match action:
+                case OrderIntent():
+                    self._orders.resume(action, max(0, now_ms - planned.recorded_ms))
+                case Protect():
+                    self._orders.carry_out(Outcome(protections=(action,)))
+                case CancelIntent():
+                    self._orders.carry_out(Outcome(cancels=(action,)))
+
+    def _emit(self, event: StreamEvent) -> None:
+        """Take what the sockets bring, in order of arrival."""
+        if isinstance(event, Subscribed):
+            known = self._account_subscribed if event.private else self._candles_subscribed
+            if known.is_set() and not event.private:
+                self._feed.refresh()
+            known.set()
+        self._inbox.put_nowait(event)
+
+    async def _watch_account(self) -> None:
+        await keep_watching(self._clock, self._venue.watch_account)
+
+    async def _subscribed(self, known: asyncio.Event) -> None:
+        """Wait a while for a socket; later it is the watchers' business."""
+        try:
+            async with asyncio.timeout(SUBSCRIBE_S):
+                await known.wait()
+        except TimeoutError:
+            log.warning("socket_not_subscribed", waited_s=SUBSCRIBE_S)
+
+    async def _reconcile(self) -> None:
+        if not await self._reconciler.ask():
+            raise RetryableError(self._reconciler.problem)
+
+    async def _check_clock(self) -> None:
+        """Measure the difference of the clocks every minute."""
+        while True:
+            await self._clock.sleep(CLOCK_CHECK_S)
+            try:
+                await self._venue.sync_clock()
+            except VenueError as error:
+                log.warning("clock_not_measured", error=str(error))
+
+    async def drain(self) -> None:
+        """Stop in order: no new bars, orders in flight settled, state saved, lease given back."""
+        if self._trading is None:
+            return
+        self._trader.closing = True
+        settled = await self._orders.wait(SETTLE_S)
+        while settled and not self._inbox.empty() and not self._trading.done():
+            await self._clock.sleep(0.01)
+        self._trading.cancel()
+        await asyncio.gather(self._trading, return_exceptions=True)
+        await self._orders.stop()
+        self._trader.save()
+        self._overview.phase = Status.STOPPED
+        self._overview.step = "stopped by request; stops stay at the exchange"
+        await self._publisher.beat()
+        log.info("drained", settled=settled, in_flight=self._orders.in_flight)
+
+    async def close(self) -> None:
+        """Close every connection; safe at any moment."""
+        if self._feed is not None:
+            await self._feed.stop()
+        if self._lockstep is not None:
+            await self._lockstep.close()
+        await self._registry.close()
+        await self._venue.close()

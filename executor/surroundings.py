@@ -1,0 +1,133 @@
+"""What surrounds the trader: the facts it is given, and what follows from what it did.
+
+Decides how old things are (market time where the market is accelerated, wall time otherwise), what
+is published after an event, and what happens when nothing is left to do: self-tuning, a snapshot,
+the acknowledgement of a close. Never changes the trading state but through the trader.
+Rule: facts are measured at the moment they are asked for, and journaled with the event.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from executor.clock import Clock
+from executor.codec import encode
+from executor.core.events import BarClosed, Event, GateFacts, ModelSwapped, Tick
+from executor.core.types import Outcome
+from executor.feed import Feed
+from executor.journal import Journal
+from executor.lease import Lease
+from executor.loader import LoadedModel
+from executor.lockstep import Lockstep
+from executor.order_manager import OrderManager
+from executor.overview import Overview
+from executor.publisher import Publisher
+from executor.reconciler import Reconciler
+from executor.trader import Item, Trader, is_trade_or_command
+from executor.venue import Venue
+
+
+class Surroundings:
+    """Made before the trader; :meth:`surround` is called once everything exists."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        overview: Overview,
+        journal: Journal,
+        lease: Lease,
+        venue: Venue,
+        feed: Feed,
+        lockstep: Lockstep | None,
+        inbox: "asyncio.Queue[Item]",
+        listening: Callable[[], bool],
+    ) -> None:
+        self._clock = clock
+        self._overview = overview
+        self._journal = journal
+        self._lease = lease
+        self._venue = venue
+        self._feed = feed
+        self._lockstep = lockstep
+        self._inbox = inbox
+        self._listening = listening
+        self.offered: dict[str, LoadedModel] = {}
+
+    def surround(
+        self,
+        trader: Trader,
+        orders: OrderManager,
+        reconciler: Reconciler,
+        publisher: Publisher,
+    ) -> None:
+        """Learn of the parts that were made with this object's functions."""
+        self._trader = trader
+        self._orders = orders
+        self._reconciler = reconciler
+        self._publisher = publisher
+
+    def market_ms(self) -> int:
+        """Return the time of the market: the wall's, unless the market is accelerated."""
+        if self._lockstep is None:
+            return self._clock.now_ms() - self._venue.clock_offset_ms
+        return self._feed.newest_ms
+
+    def is_naked(self) -> bool:
+        """Say whether any position has no stop that was seen at the venue."""
+        positions = self._trader.state.ledger.positions.values()
+        return any(not position.stop_verified for position in positions)
+
+    def facts(self, event: BarClosed) -> GateFacts:
+        """Return what the pre-trade gate must know of the outside."""
+        return GateFacts(
+            lease_margin_ms=self._lease.remaining_ms(),
+            halted_outside=bool(self._orders.fatal),
+            reconciled_age_ms=self._reconciler.age_ms,
+            signal_age_ms=max(0, self.market_ms() - event.close_ms),
+            data_age_ms=self._feed.silent_ms,
+            clock_offset_ms=abs(self._venue.clock_offset_ms),
+            mark_prices=self._feed.last_prices(),
+        )
+
+    def after(self, event: Event, outcome: Outcome) -> None:
+        """Tell others what an event brought."""
+        for decision in outcome.decisions:
+            self._publisher.note(decision)
+        for notice in outcome.notices:
+            self._publisher.note(notice)
+        if isinstance(event, BarClosed):
+            self._overview.note_equity(self._trader.state.equity())
+        if isinstance(event, ModelSwapped):
+            self._model_swapped(event)
+        if is_trade_or_command(event, outcome):
+            self._publisher.wake()
+
+    def _model_swapped(self, event: ModelSwapped) -> None:
+        """Write down which model decides now, and hand out the features it wants."""
+        state, loaded = self._trader.state, self.offered.pop(event.version, None)
+        if loaded is None or state.model is not loaded.bundle:
+            return  # the core kept the one it had, and said why
+        self.take_over(loaded)
+        self._journal.record_model(
+            event.version,
+            loaded.record["bundle_sha256"],
+            encode(loaded.record),
+            self._clock.now_ms(),
+        )
+
+    def take_over(self, loaded: LoadedModel) -> None:
+        """Show this model, and feed it its columns."""
+        self._overview.model_record = loaded.record
+        self._feed.use_columns(loaded.bundle.info.feature_names)
+
+    async def quiet(self, close_ms: int) -> None:
+        """Nothing is left to do: tune if it is due, and let an accelerated market go on."""
+        state = self._trader.state
+        if state.tuning.due or (state.guard.killed and state.ledger.positions):
+            self._trader.apply(Tick(now_ms=self.market_ms()))
+        if self._lockstep is None or not self._listening():
+            return
+        if self._reconciler.due:
+            await self._reconciler.ask()
+        if self._inbox.empty() and not self._orders.in_flight:
+            await self._lockstep.acknowledge(close_ms)

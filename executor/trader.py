@@ -1,0 +1,275 @@
+"""One queue, one loop: event → step → journal → act. The only writer of the trading state.
+
+Decides the order in which things happen and nothing else: what a close, a fill or a command means
+is the core's business. Never sends before the journal has it, never handles two events at once,
+never waits for the network (`order_manager` and `feed` do, and come back through the queue).
+Rule: an event that cannot be journaled ends the process; a start is the way to recover.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from executor.clock import Clock
+from executor.core.contract import CommandName, Verdict
+from executor.core.events import (
+    BarClosed,
+    Command,
+    Event,
+    FillReceived,
+    FundingPaid,
+    GateFacts,
+    HistoryLoaded,
+    ModelSwapped,
+    OrderUpdated,
+    Tick,
+    VenueSnapshot,
+)
+from executor.core.params import Params
+from executor.core.state import TradingState
+from executor.core.step import step
+from executor.core.types import Bar, Outcome
+from executor.counters import Counters
+from executor.feed import BarsReady, Feed
+from executor.journal import Journal
+from executor.journal_rows import Entry
+from executor.order_manager import ActionDone, OrderManager
+from executor.recovery import write_event, write_state
+from executor.venue_streams import (
+    AccountChanged,
+    CandlePushed,
+    StreamEvent,
+    Subscribed,
+    Unreadable,
+)
+
+SNAPSHOT_BYTES_A_BAR: Final = 100_000
+
+log = structlog.get_logger("trader")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotTaken:
+    """What the venue says of us, and how many account events had come when it was asked."""
+
+    snapshot: VenueSnapshot
+    generation: int
+
+
+Item = (
+    StreamEvent
+    | BarsReady
+    | ActionDone
+    | SnapshotTaken
+    | FundingPaid
+    | Command
+    | ModelSwapped
+    | Tick
+)
+Facts = Callable[[BarClosed], GateFacts]
+Hook = Callable[[Event, Outcome], None]
+
+
+class Trader:
+    """Owns the state. ``inbox`` takes everything; :meth:`run` handles it in order of arrival."""
+
+    def __init__(
+        self,
+        *,
+        state: TradingState,
+        params: Params,
+        journal: Journal,
+        orders: OrderManager,
+        feed: Feed,
+        clock: Clock,
+        counters: Counters,
+        inbox: "asyncio.Queue[Item]",
+        facts: Facts,
+        lease_token: Callable[[], int],
+        after: Hook,
+        quiet: Callable[[int], Awaitable[None]],
+        nudge: Callable[[bool], None],
+    ) -> None:
+        self.state = state
+        self._params = params
+        self._journal = journal
+        self._orders = orders
+        self._feed = feed
+        self._clock = clock
+        self._counters = counters
+        self._inbox = inbox
+        self._facts = facts
+        self._lease_token = lease_token
+        self._after = after
+        self._quiet = quiet
+        self._nudge = nudge
+        self._snapshot_bytes = 0
+        self._bars_since_snapshot = 0
+        self.closing = False
+        self.generation = 0
+        self.handled = 0
+        orders.newest_close_ms = state.close_ms
+
+    async def run(self) -> None:
+        """Handle what comes, for as long as the process runs."""
+        while True:
+            item = await self._inbox.get()
+            self.handle(item)
+            if self._inbox.empty() and not self._orders.in_flight:
+                await self._quiet(self.state.close_ms)
+
+    def handle(self, item: Item) -> None:
+        """Handle one item, completely."""
+        self.handled += 1
+        match item:
+            case CandlePushed() | BarsReady() if self.closing:
+                pass
+            case CandlePushed():
+                self._feed.on_candle(item)
+                self._closes()
+            case BarsReady():
+                self._closes()
+            case FillReceived():
+                self._fill(item)
+            case OrderUpdated():
+                self.generation += 1
+                self.apply(item)
+            case FundingPaid():
+                self.generation += 1
+                if not self._journal.has_funding(item.symbol, item.time_ms):
+                    self.apply(item)
+            case ActionDone():
+                self._journal.done(item.kind, [item.client_order_id])
+                if item.problem:
+                    self._nudge(False)
+            case SnapshotTaken():
+                self._snapshot(item)
+            case AccountChanged():
+                self._counters.account_changes += 1
+            case Subscribed():
+                self._nudge(item.private)
+            case Unreadable():
+                self._counters.unreadable += 1
+                log.warning("frame_unreadable", topic=item.topic, reason=item.reason)
+                self._nudge(True)
+            case _:
+                self.apply(item)
+
+    def _closes(self) -> None:
+        """Hand every complete close to the core, oldest first."""
+        while (close_ms := self._feed.ready()) is not None:
+            bars = self._feed.take(close_ms)
+            if close_ms <= self.state.close_ms:
+                log.warning("late_close_dropped", close_ms=close_ms, bars=len(bars))
+                continue
+            self._close(close_ms, bars)
+
+    def _close(self, close_ms: int, bars: tuple[Bar, ...]) -> None:
+        event = BarClosed(close_ms=close_ms, bars=bars)
+        event = BarClosed(close_ms=close_ms, bars=bars, facts=self._facts(event))
+        self._counters.bars += len(bars)
+        self._orders.newest_close_ms = close_ms
+        self.apply(event)
+
+    def _fill(self, item: FillReceived) -> None:
+        self.generation += 1
+        if self._journal.has_fill(item.fill.fill_id):
+            self._counters.duplicate_fills += 1
+            return
+        self._counters.fills += 1
+        self.apply(item)
+
+    def _snapshot(self, item: SnapshotTaken) -> None:
+        """Take a snapshot only where nothing happened since it was asked for."""
+        if item.generation != self.generation or self._orders.in_flight:
+            self._counters.snapshots_dropped += 1
+            self._nudge(False)
+            return
+        self.apply(item.snapshot)
+
+    def apply(self, event: Event) -> Outcome:
+        """Let the core decide, write it down, and only then begin to act."""
+        outcome = step(self.state, event, self._params)
+        entry = Entry(
+            kind=type(event).__name__,
+            market_ms=_market_ms(event),
+            body=write_event(event),
+            outcome=outcome,
+            fill=event.fill if isinstance(event, FillReceived) else None,
+            order=event if isinstance(event, OrderUpdated) else None,
+            equity=self._equity(event),
+            snapshot=self._due_snapshot(event),
+        )
+        self._journal.record(
+            entry, recorded_ms=self._clock.now_ms(), lease_token=self._lease_token()
+        )
+        self._orders.carry_out(outcome)
+        self._counters.note_outcome(outcome)
+        _log(outcome)
+        self._after(event, outcome)
+        return outcome
+
+    def save(self) -> None:
+        """Write the state as it stands, so that the next start has nothing to replay."""
+        self._journal.save_snapshot(write_state(self.state))
+
+    def _equity(self, event: Event) -> tuple[int, float, float] | None:
+        if not isinstance(event, BarClosed):
+            return None
+        return event.close_ms, self.state.equity(), self.state.ledger.cash
+
+    def _due_snapshot(self, event: Event) -> str | None:
+        """Return the state at a close, more seldom the larger it has become."""
+        if not isinstance(event, BarClosed):
+            return None
+        self._bars_since_snapshot += 1
+        if self._bars_since_snapshot * SNAPSHOT_BYTES_A_BAR < self._snapshot_bytes:
+            return None
+        text = write_state(self.state)
+        self._snapshot_bytes, self._bars_since_snapshot = len(text), 0
+        return text
+
+
+def _market_ms(event: Event) -> int:
+    """Return the market time of an event."""
+    match event:
+        case BarClosed():
+            return event.close_ms
+        case FillReceived():
+            return event.fill.time_ms
+        case Tick():
+            return event.now_ms
+        case HistoryLoaded():
+            return event.closes[-1].close_ms
+        case _:
+            return event.time_ms
+
+
+def _log(outcome: Outcome) -> None:
+    """One line a decision, a trade and a notice."""
+    for decision in outcome.decisions:
+        log.info(
+            "decision",
+            symbol=decision.symbol,
+            verdict=decision.verdict,
+            reason=decision.reason,
+            side=decision.side,
+            probability=round(decision.probability, 4),
+            quantity=decision.quantity,
+            close_ms=decision.close_ms,
+            order=decision.client_order_id or None,
+        )
+    for trade in outcome.trades:
+        log.info("trade", symbol=trade.symbol, pnl=round(trade.pnl, 4), reason=trade.reason)
+    for notice in outcome.notices:
+        log.warning("notice", code=notice.code, symbol=notice.symbol, text=notice.text)
+
+
+def is_trade_or_command(event: Event, outcome: Outcome) -> bool:
+    """Say whether others should see the consequences at once rather than at the next beat."""
+    entered = any(decision.verdict == Verdict.ENTER for decision in outcome.decisions)
+    commanded = isinstance(event, Command) and event.name != CommandName.RELOAD
+    return bool(outcome.trades) or entered or commanded or isinstance(event, ModelSwapped)

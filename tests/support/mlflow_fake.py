@@ -1,0 +1,108 @@
+"""A tiny MLflow: the four REST answers that the executor's loader asks for, from memory.
+
+Serves bundles (name of file to bytes) as registered versions with tags and aliases. Nothing is
+checked and nothing is kept; `down` makes every answer a 503.
+"""
+
+from dataclasses import dataclass, field
+from typing import Self
+
+from aiohttp import web
+
+from executor.core.bundle import bundle_sha256
+from executor.core.manifest import read_manifest
+
+
+@dataclass
+class FakeVersion:
+    """One registered version: its tags and the files of its bundle."""
+
+    files: dict[str, bytes]
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+class FakeMlflow:
+    """The server; use as an async context manager, then read `url`."""
+
+    def __init__(self, name: str = "tribar") -> None:
+        self.name = name
+        self.versions: dict[str, FakeVersion] = {}
+        self.aliases: dict[str, str] = {}
+        self.down = False
+        self.requests = 0
+        self.url = ""
+        self._runner: web.AppRunner | None = None
+
+    def register(
+        self, files: dict[str, bytes], *, alias: str = "champion", **tags: str
+    ) -> str:
+        """Add a version that passed the gate (unless the tags say otherwise); move the alias."""
+        version = str(len(self.versions) + 1)
+        said = {
+            "gate": "passed",
+            "bundle_sha256": bundle_sha256(files),
+            "feature_schema": read_manifest(files["manifest.json"]).info.feature_schema,
+        }
+        self.versions[version] = FakeVersion(files=dict(files), tags=said | tags)
+        if alias:
+            self.aliases[alias] = version
+        return version
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.router.add_get("/api/2.0/mlflow/registered-models/alias", self._alias)
+        app.router.add_get("/api/2.0/mlflow/logged-models/{id}", self._logged_model)
+        app.router.add_get("/api/2.0/mlflow-artifacts/artifacts/{path:.+}", self._artifact)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def _missing(self, what: str) -> web.Response:
+        body = {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": f"{what} not found"}
+        return web.json_response(body, status=404)
+
+    async def _alias(self, request: web.Request) -> web.Response:
+        self.requests += 1
+        if self.down:
+            return web.Response(status=503, text="<html>down</html>")
+        alias = request.query["alias"]
+        if request.query["name"] != self.name:
+            return self._missing("Registered Model")
+        if alias not in self.aliases:
+            body = {
+                "error_code": "INVALID_PARAMETER_VALUE",
+                "message": f"Registered model alias {alias} not found.",
+            }
+            return web.json_response(body, status=400)
+        version = self.aliases[alias]
+        tags = [{"key": k, "value": v} for k, v in self.versions[version].tags.items()]
+        found = {
+            "name": self.name,
+            "version": version,
+            "source": f"models:/m-{version}",
+            "tags": tags,
+            "aliases": [alias],
+        }
+        return web.json_response({"model_version": found})
+
+    async def _logged_model(self, request: web.Request) -> web.Response:
+        if self.down:
+            return web.Response(status=503, text="<html>down</html>")
+        name = request.match_info["id"]
+        info = {"model_id": name, "artifact_uri": f"mlflow-artifacts:/1/models/{name}/artifacts"}
+        return web.json_response({"model": {"info": info}})
+
+    async def _artifact(self, request: web.Request) -> web.Response:
+        if self.down:
+            return web.Response(status=503, text="<html>down</html>")
+        _, _, name, _, _, path = request.match_info["path"].split("/", 5)
+        files = self.versions[name.removeprefix("m-")].files
+        if path not in files:
+            return self._missing(path)
+        return web.Response(body=files[path])
