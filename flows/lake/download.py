@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from features.intervals import interval_ms
 from flows.lake.candles import CandleDownload, Request
 from flows.lake.errors import VenueError
 from flows.lake.funding import FundingDownload
@@ -91,7 +92,8 @@ async def _symbol(
         client, lake, CANDLES, series, request=request, on_progress=on_progress
     )
     funding = FundingDownload(client, lake, symbol)
-    mark = CandleDownload(client, lake, MARK, series, request=request, on_progress=on_progress)
+    mark_series = series_of(client.id, symbol, mark_interval(request.interval))
+    mark = CandleDownload(client, lake, MARK, mark_series, request=request, on_progress=on_progress)
     span: Span | None = None
     error: str | None = None
     try:
@@ -101,9 +103,7 @@ async def _symbol(
             start_ms = span.first_ms if request.start_ms is None else request.start_ms
             await funding.run(start_ms, close_ms, clock_ms)
             if request.mark and client.has_mark:
-                marked = await asyncio.to_thread(lake.span, MARK, series)
-                if marked is None or marked.last_ms < span.last_ms:
-                    await mark.run(close_ms, clock_ms)
+                await mark.run(close_ms, clock_ms)
     except VenueError as failure:
         error = str(failure)
     return SymbolReport(
@@ -116,6 +116,15 @@ async def _symbol(
         mark_inserted=mark.inserted,
         error=error,
     )
+
+
+def mark_interval(interval: str) -> str:
+    """Return the interval that mark prices are kept at: hourly, or the candles' own if longer.
+
+    The mark price is there to tell whether the candles are this market's; an hour is fine enough
+    for that, and costs a fraction of the requests.
+    """
+    return interval if interval_ms(interval) > interval_ms("1h") else "1h"
 
 
 def failures(reports: Mapping[str, SymbolReport]) -> list[str]:

@@ -16,7 +16,8 @@ from tests.support.candle_venue import Venue, random_walk, serve
 STEP = 900_000
 T0 = 1_700_000_100_000 // STEP * STEP
 FAST = Retry(attempts=8, seconds_max=30, wait_initial_s=0.01, wait_max_s=0.05, jitter_s=0.01)
-HOURS_8 = 28_800_000
+HOUR = 3_600_000
+HOURS_8 = 8 * HOUR
 
 
 def settlements(first_ms: int, last_ms: int) -> list[tuple[int, float]]:
@@ -150,12 +151,26 @@ def test_a_venue_that_serves_fewer_bars_than_asked_for_loses_none(tmp_path):
     assert stored(lake) == venue.bars["BTCUSDT", STEP][:-1]
 
 
-def test_mark_prices_are_kept_beside_the_candles(tmp_path):
-    venue, lake = venue_of(1200), Lake(tmp_path)
+def test_mark_prices_are_kept_by_the_hour_and_only_when_the_hour_is_over(tmp_path):
+    venue, lake = venue_of(1202), Lake(tmp_path)
     with serve(venue) as url:
         run(lake, url, start_ms=T0, mark=True)
-    mark = lake.frame(MARK, series_of("bybit", "BTCUSDT", "15m"))
-    assert mark.rows() == [row[:5] for row in venue.bars["BTCUSDT", STEP][:-1]]
+    mark = lake.frame(MARK, series_of("bybit", "BTCUSDT", "1h"))
+    closed = venue.bars["BTCUSDT", STEP][:-1]
+    hours = {r[0] // HOUR * HOUR for r in closed}
+    last_close = closed[-1][0] + STEP
+    start = -(-T0 // HOUR) * HOUR
+    expected = sorted(h for h in hours if h >= start and h + HOUR <= last_close)
+    assert mark["open_ms"].to_list() == expected
+    at = expected[7]
+    parts = [r for r in closed if at <= r[0] < at + HOUR]
+    assert mark.filter(mark["open_ms"] == at).row(0) == (
+        at,
+        parts[0][1],
+        max(p[2] for p in parts),
+        min(p[3] for p in parts),
+        parts[-1][4],
+    )
 
 
 def faults(rate: float, seed: int):

@@ -114,7 +114,7 @@ class _Handlers:
 
     def _rows(self, query: Any, width: int) -> web.Response:
         step = INTERVALS[query["interval"]]
-        rows = self.venue.bars.get((query["symbol"], step), [])
+        rows = self.venue.bars.get((query["symbol"], step)) or self._hourly(query["symbol"], step)
         limit = min(int(query.get("limit", 200)), self.venue.page_max)
         start, end = query.get("start"), query.get("end")
         if start is not None:
@@ -130,6 +130,23 @@ class _Handlers:
         return _ok(
             {"symbol": query["symbol"], "category": "linear", "list": listed}, self.venue.clock_ms
         )
+
+    def _hourly(self, symbol: str, step: int) -> list[Row]:
+        """Build longer bars from the 15m ones; the last one may be unfinished, as at a venue."""
+        built: dict[int, list[Row]] = {}
+        for row in self.venue.bars.get((symbol, 900_000), []):
+            built.setdefault(row[0] // step * step, []).append(row)
+        return [
+            (
+                open_ms,
+                parts[0][1],
+                max(p[2] for p in parts),
+                min(p[3] for p in parts),
+                parts[-1][4],
+                sum(p[5] for p in parts),
+            )
+            for open_ms, parts in sorted(built.items())
+        ]
 
     def _funding_history(self, query: Any) -> web.Response:
         start, end = int(query["startTime"]), int(query["endTime"])
