@@ -16,10 +16,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import bench_labels
+from tests.benchmarks import bench_features, bench_indicators, bench_labels
 from tests.benchmarks.suite import Report
 
-SUITES = {"labels": bench_labels.run}
+SUITES = {
+    "labels": bench_labels.run,
+    "indicators": bench_indicators.run,
+    "features": bench_features.run,
+}
 VERDICT = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from tests.benchmarks.environments import ROOT, NoPeersError, python
 
+SCALES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+
 
 @dataclass(frozen=True)
 class Contender:
@@ -53,10 +55,14 @@ class Report:
         return found["seconds"] / found["units"] if found else float("nan")
 
     def time(self, what: str, case: str, unit: str, goal: str = "", most: float = 0.0) -> None:
-        """Add a line with the time per unit in nanoseconds; ``most`` in seconds per unit."""
+        """Add a line with the time per unit, against ``most`` seconds."""
         seconds = self.per_unit(case)
-        met = bool(seconds <= most) if most else None
-        self.rows.append(Row(what, f"{seconds * 1e9:,.1f} ns/{unit}", goal, met))
+        if math.isnan(seconds):
+            self.rows.append(Row(what, "not measured"))
+            return
+        scale, name = next(pair for pair in SCALES if seconds >= pair[0] or pair is SCALES[-1])
+        met = seconds <= most if most else None
+        self.rows.append(Row(what, f"{seconds / scale:,.1f} {name}/{unit}", goal, met))
 
     def ratio(
         self,
