@@ -49,7 +49,7 @@ class Limits(_Checked):
     order_notional_max: float = 1_000_000.0
     orders_minute_max: int = 60
     orders_day_max: int = 1_000
-    repeated_entries_max: int = 12
+    repeated_entries_max: int = 48
     price_collar: float = 0.01
     stop_distance_min: float = 0.0005
     stop_distance_max: float = 0.20
@@ -139,11 +139,16 @@ class Guard(_Checked):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning(_Checked):
-    """Self-tuning: how often, on how much evidence, how far."""
+    """Self-tuning: how often, on how much evidence, how far.
+
+    After an attempt the next one waits for ``trades_new`` more trades: the same evidence is not
+    asked twice.
+    """
 
     enabled: bool = True
     cycles: int = 5
     trades_min: int = 10
+    trades_new: int = 10
     trades_window: int = 50
     win_rate_high: float = 0.65
     win_rate_low: float = 0.40

@@ -90,12 +90,15 @@ def tune(state: TradingState, params: Params) -> list[Notice]:
     """Do the tuning that is due; changes only the adaptive parameters."""
     state.tuning.due = False
     model, signal = state.model, state.signal_params
-    if model is None or signal is None or state.tuning.trades_seen == state.trade_count:
+    if model is None or signal is None or len(state.recent) < _BARS_MIN:
+        return []
+    seen = state.tuning.trades_seen
+    if seen and state.trade_count - seen < params.tuning.trades_new:
+        return []
+    direction = appetite(state.trades, params.tuning)
+    if direction == 0:
         return []
     state.tuning.trades_seen = state.trade_count
-    direction = appetite(state.trades, params.tuning)
-    if direction == 0 or len(state.recent) < _BARS_MIN:
-        return []
     bounds = {**ADAPTIVE_BOUNDS, **model.info.adaptive_bounds}
     bounds = {name: (getattr(model.info.signal, name), *bounds[name][1:]) for name in bounds}
     newest = min(len(state.trades), params.tuning.trades_window)
