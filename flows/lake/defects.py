@@ -110,8 +110,10 @@ def _ordered(frame: pl.DataFrame, step_ms: int) -> pl.DataFrame:
     )
     bars = frame.select("open_ms", *COLUMNS).sort("open_ms", maintain_order=True)
     bars = bars.with_columns(bad_price=~good, step=pl.col("open_ms").diff())
+    bars = bars.with_columns(
+        pl.when(~pl.col("bad_price")).then(pl.col(c)).alias(c) for c in COLUMNS
+    )
     return bars.with_columns(
-        *(pl.when(~pl.col("bad_price")).then(pl.col(c)).alias(c) for c in COLUMNS),
         day=pl.col("open_ms") // DAY_MS,
         duplicate=pl.col("step") == 0,
         off_grid=pl.col("open_ms") % step_ms != 0,
