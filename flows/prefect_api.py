@@ -18,7 +18,13 @@ from flows.processes import ProgramError
 
 TIMEOUT_S: Final = 20.0
 FINISHED: Final = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
-PREFECT_WORDS: Final = ("Beginning ", "Finished in state", "Created task run", "View at")
+PREFECT_WORDS: Final = (
+    "Beginning ",
+    "Created task run",
+    "Encountered exception",
+    "Finished in state",
+    "View at",
+)
 UNFINISHED: Final = ["PENDING", "RUNNING", "CANCELLING", "PAUSED"]
 
 
@@ -107,6 +113,15 @@ class PrefectApi:
             if message and not message.startswith(PREFECT_WORDS):
                 return message.splitlines()[0]
         return ""
+
+    def progress(self, run_id: str) -> float | None:
+        """Return the percentage that the run's progress artifacts show; None where it has none."""
+        chosen = {"flow_run_id": {"any_": [run_id]}, "type": {"any_": ["progress"]}}
+        body = {"artifacts": chosen, "limit": 200}
+        newest: dict[str, float] = {}
+        for found in self._ask("POST", "/artifacts/filter", body):
+            newest[found["key"] or found["id"]] = float(found["data"] or 0.0)
+        return sum(newest.values()) / len(newest) if newest else None
 
     def cancel(self, run_id: str) -> None:
         """Ask for the run's end."""

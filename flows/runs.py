@@ -59,9 +59,8 @@ class Serving:
         self._program: Program | None = None
 
     def __enter__(self) -> Self:
-        """Start serving, unless another `tribar` does already."""
+        """Start serving, unless another `tribar` does; the servers may still be starting."""
         if running(self._settings.paths.run, self._name) is None:
-            self._clear()
             self._program = self._spawned()
         return self
 
@@ -101,7 +100,6 @@ class Serving:
         if program is not None and program.exit_code is not None:
             tell(f"serving ended with code {program.exit_code}; starting it again")
             program.stop()
-            self._clear()
             self._program = self._spawned()
 
     def _spawned(self) -> Program:
@@ -109,14 +107,6 @@ class Serving:
         environment = self._services.environment() | self._environment
         command = [sys.executable, "-m", "flows.serve"]
         return spawn(self._name, command, environment=environment, logs=paths.logs, run=paths.run)
-
-    def _clear(self) -> None:
-        """Close what a crash left behind: nobody serves now, so nothing can be running."""
-        with PrefectApi(self._services["prefect"].url) as api:
-            for flow in ("retrain", "ingest", "quality"):
-                found = api.deployment(f"{flow}/{self._settings.schedule.deployment}")
-                if found is not None:
-                    api.clear_leftovers(found["id"])
 
 
 def run_flow(
@@ -161,13 +151,15 @@ class _Watch(AbstractContextManager["_Watch"]):
         self._shown = ""
         self._stage: Stage | None = None
 
-    def show(self, run: FlowRun, detail: str) -> None:
-        """Show that ``run`` is being carried out."""
+    def show(self, run: FlowRun, detail: str, percent: float | None = None) -> None:
+        """Show that ``run`` is being carried out, and how far it is where that is known."""
         if run.id != self._shown or self._stage is None:
             self.close()
             title = TITLES.get(run.flow, run.flow.capitalize())
             self._shown, self._stage = run.id, self._open.enter_context(self._stages.stage(title))
-        if detail:
+        if percent is not None:
+            self._stage.advance(percent, 100.0, detail)
+        elif detail:
             self._stage.say(detail)
 
     def close(self) -> None:
@@ -196,7 +188,7 @@ def _follow(
         for child in api.children(run.id):
             seconds[child.flow] = child.seconds
             if child.id not in closed and child.state != "SCHEDULED":
-                watch.show(child, api.last_log(child.id))
+                watch.show(child, api.last_log(child.id), api.progress(child.id))
             if child.state == "COMPLETED":
                 closed.add(child.id)
         if run.is_finished:

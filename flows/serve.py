@@ -11,24 +11,29 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
+from threading import Event
 from typing import Any, Final
 
 from prefect.client.schemas.actions import DeploymentScheduleCreate
-from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import Flow
 from prefect.runner import Runner
 from prefect.schedules import Cron
+from prefect.types.entrypoint import EntrypointType
 
 from features.errors import InputError
+from flows.clock import monotonic_s
 from flows.ingest import ingest
 from flows.prefect_api import PrefectApi
 from flows.processes import ProgramError
 from flows.quality import quality
 from flows.retrain import retrain
 from flows.runs import SERVE_READY
+from flows.services import PROBE_TIMEOUT_S, Service, answers
 from flows.settings import Settings, load_settings
 
 POLL_S: Final = 1.0
+PROBE_EVERY_S: Final = 0.5
 MARK: Final = "configured:"  # the tag that says which configuration a deployment was made from
 
 
@@ -36,18 +41,15 @@ def main() -> None:
     """Serve the flows until the process is ended."""
     try:
         settings = load_settings()
-        asyncio.run(serve(settings))
+        asyncio.run(serve(settings, wait_for_prefect(settings)))
     except (InputError, ProgramError) as error:
         sys.exit(f"tribar: {error}")
 
 
-async def serve(settings: Settings) -> None:
-    """Register the deployments and carry out their runs."""
-    url = settings.services.prefect_url
-    if url is None:
-        raise InputError("PREFECT_API_URL: name the Prefect server that is to serve the flows")
+async def serve(settings: Settings, url: str) -> None:
+    """Register the deployments with the Prefect server at ``url`` and carry out their runs."""
     with PrefectApi(url, settings.services.prefect_api_key.get_secret_value()) as api:
-        offered = deployments(settings, api)
+        offered = await deployments(settings, api)
     runner = Runner(name="tribar", query_seconds=POLL_S, pause_on_shutdown=False)
     for deployment in offered:
         await runner.aadd_deployment(deployment)
@@ -56,7 +58,29 @@ async def serve(settings: Settings) -> None:
     await runner.start()
 
 
-def deployments(settings: Settings, api: PrefectApi) -> list[RunnerDeployment]:
+def wait_for_prefect(settings: Settings) -> str:
+    """Return the address of the API as soon as it answers: the server may still be starting.
+
+    Raises
+    ------
+    InputError
+        Where no address is configured.
+    ProgramError
+        Where it does not answer in time.
+    """
+    url, timeout_s = settings.services.prefect_url, settings.services.start_timeout_s
+    if url is None:
+        raise InputError("PREFECT_API_URL: name the Prefect server that is to serve the flows")
+    server = Service(name="prefect", url=url, origin="external")
+    pause, deadline_s = Event(), monotonic_s() + timeout_s
+    while not answers(server, PROBE_TIMEOUT_S):
+        if monotonic_s() > deadline_s:
+            raise ProgramError(f"Prefect did not answer at {server.page} for {timeout_s:g} s")
+        pause.wait(PROBE_EVERY_S)
+    return url
+
+
+async def deployments(settings: Settings, api: PrefectApi) -> list[RunnerDeployment]:
     """Return what is offered: `retrain` with its schedule, `ingest` and `quality` on demand."""
     data, schedule = settings.data, settings.schedule
     symbols = list(data.symbols)
@@ -69,22 +93,24 @@ def deployments(settings: Settings, api: PrefectApi) -> list[RunnerDeployment]:
         (ingest, {"symbols": symbols, "interval": data.interval}, ""),
         (quality, {"symbols": symbols, "interval": data.interval}, ""),
     ]
-    return [_deployment(settings, api, *one) for one in offered]
+    return [await _deployment(settings, api, *one) for one in offered]
 
 
-def _deployment(
+async def _deployment(
     settings: Settings, api: PrefectApi, flow: Flow[..., Any], parameters: dict[str, Any], cron: str
 ) -> RunnerDeployment:
     """Return the flow's deployment; what the UI has changed is kept."""
     name, timezone = settings.schedule.deployment, settings.schedule.timezone
     mark = MARK + _digest({"parameters": parameters, "cron": cron, "timezone": timezone})
     found = api.deployment(f"{flow.name}/{name}")
+    if found is not None:
+        api.clear_leftovers(found["id"])  # nobody serves now, so nothing of it can be running
     is_kept = found is not None and mark in found["tags"]
     schedules: list[Any] = [Cron(cron, timezone=timezone)] if cron else []
     if found is not None and is_kept:
         parameters = found["parameters"]
         schedules = [_schedule(one) for one in found["schedules"]]
-    return flow.to_deployment(
+    return await flow.ato_deployment(
         name=name,
         schedules=schedules,
         parameters=parameters,

@@ -59,6 +59,11 @@ class Service:
         host = parts.netloc.rpartition("@")[2]
         return parts._replace(netloc=host).geturl()
 
+    @property
+    def short(self) -> str:
+        """Name and address, as short as they are clear."""
+        return f"{self.title} {urlsplit(self.page).netloc.removeprefix(HOST)}"
+
 
 class Services:
     """The servers in use; leaving the context ends those that it started."""
@@ -92,11 +97,18 @@ class Services:
         ProgramError
             Where a server does not answer in time, or ended by itself.
         """
+        self.begin(names)
+        self.wait(report)
+
+    def begin(self, names: Sequence[str]) -> None:
+        """Find or start each server without waiting: the addresses are known from here on."""
         for name in names:
             self._found[name] = self._external(name) or self._shared(name) or self._own(name)
-        waiting = {name: self._found[name] for name in names}
-        timeout_s = self._settings.services.start_timeout_s
-        deadline_s = monotonic_s() + timeout_s
+
+    def wait(self, report: Report) -> None:
+        """Wait until every server answers."""
+        waiting = dict(self._found)
+        deadline_s = monotonic_s() + self._settings.services.start_timeout_s
         pause = Event()
         while waiting:
             report("waiting for " + ", ".join(s.title for s in waiting.values()))

@@ -46,12 +46,13 @@ class Stage:
         if not self._console.is_terminal and now_s - self._printed_s >= LOG_EVERY_S:
             self._printed_s = now_s
             elapsed = f"{now_s - self.started_s:.0f} s"
-            self._console.print(f"  … {self.title}: {self.detail} ({elapsed})", highlight=False)
+            line = f"  … {self.title}: {self.detail} ({elapsed})"
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def advance(self, done: float, total: float, detail: str) -> None:
         """Say how much is done of how much."""
         self._done, self._total = done, total
-        self.say(detail if self._console.is_terminal else f"{done:,.0f}/{total:,.0f} {detail}")
+        self.say(detail if self._console.is_terminal else f"{done / total:.0%} {detail}")
 
     def __rich__(self) -> RenderableType:
         """Return the living line."""

@@ -72,10 +72,11 @@ def keep_up(settings: Settings, console: Console, *, with_executor: bool) -> Non
     stages = Stages(console)
     with ExitStack() as open_things:
         services = open_things.enter_context(Services(settings))
-        with stages.stage("Servers") as stage:
-            services.start(NAMES, stage.say)
-            stage.say(" · ".join(f"{s.title} {s.page}" for s in services))
+        services.begin(NAMES)
         serving = open_things.enter_context(Serving(settings, services))
+        with stages.stage("Servers") as stage:
+            services.wait(stage.say)
+            stage.say(" · ".join(s.short for s in services))
         with stages.stage("Flows") as stage:
             serving.wait_ready(stage)
             stage.say(f"retrain/{settings.schedule.deployment}, cron {settings.schedule.cron!r}")

@@ -18,10 +18,11 @@ def run_served(settings: Settings, flow: str, parameters: Mapping[str, Any]) -> 
     """Run a served flow, with servers started for it where none run."""
     stages = Stages(console())
     with Services(settings) as services:
-        with stages.stage("Servers") as stage:
-            services.start(NAMES, stage.say)
-            stage.say(" · ".join(f"{s.title} {s.page}" for s in services))
+        services.begin(NAMES)
         with Serving(settings, services) as serving:
+            with stages.stage("Servers") as stage:
+                services.wait(stage.say)
+                stage.say(" · ".join(s.short for s in services))
             with stages.stage("Flows") as stage:
                 serving.wait_ready(stage)
                 stage.say(f"served as {flow}/{settings.schedule.deployment}")

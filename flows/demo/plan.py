@@ -10,11 +10,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import ceil
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
+from features.catalog import default_catalog
 from features.errors import InputError
 from features.intervals import interval_ms
 from features.suggest import unknown_name
@@ -28,7 +30,6 @@ SIMULATED_UNTIL_MS: Final = 1_735_689_600_000  # 2025-01-01
 SIMULATED_DAYS: Final = 365
 TRADED_SHARE: Final = 8  # without --train-until, the last eighth of a replay is for trading
 BARS: Final = 1_000
-TRAINING_DAYS_MIN: Final = 30
 MODEL_NAME: Final = "tribar-demo"
 DEPLOYMENT: Final = "demo"
 REDIS_PREFIX: Final = "demo:"
@@ -129,10 +130,12 @@ def make_plan(
     if first_ms is not None and (days is None or from_ms < first_ms):
         from_ms = -(-first_ms // DAY_MS) * DAY_MS
     bars = _bars(bars, until_ms, last_ms, length_ms)
-    if until_ms - from_ms < TRAINING_DAYS_MIN * DAY_MS:
+    warmup_days = default_catalog().warmup_bars * length_ms / DAY_MS
+    needed_days = ceil(warmup_days + settings.model.history_days_min)
+    if until_ms - from_ms < needed_days * DAY_MS:
         raise InputError(
-            f"only {(until_ms - from_ms) // DAY_MS} days lie before {day(until_ms)}; "
-            f"a model needs {TRAINING_DAYS_MIN}: give a later --train-until or more --days"
+            f"{(until_ms - from_ms) // DAY_MS} days before {day(until_ms)} are too few: a model of "
+            f"{interval} bars needs {needed_days}; give a later --train-until or more --days"
         )
     about = [market, sorted(symbols), interval, from_ms, until_ms, bars, seed]
     key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:10]

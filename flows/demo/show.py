@@ -54,7 +54,7 @@ class Demo:
         self._open()
         with ExitStack() as running:
             services = running.enter_context(Services(self._settings))
-            self._start_servers(services)
+            services.begin(NAMES)
             paper = self._start_exchange(running)
             environment = self._plan.environment(paper.url, paper.ws_url)
             settings = load_settings(
@@ -62,6 +62,7 @@ class Demo:
                 process_environment() | services.environment() | environment,
             )
             serving = running.enter_context(Serving(settings, services, environment))
+            self._wait_servers(services, serving)
             training = self._train(settings, services, serving)
             version = self._promote(services.environment() | environment, training.result)
             trader = running.enter_context(Trader(self._settings, services, self._plan, paper))
@@ -93,10 +94,13 @@ class Demo:
         _prune(self._settings.paths.demo)
         plan.folder.mkdir(parents=True, exist_ok=True)
 
-    def _start_servers(self, services: Services) -> None:
+    def _wait_servers(self, services: Services, serving: Serving) -> None:
         with self._stages.stage("Servers") as stage:
-            services.start(NAMES, stage.say)
-            stage.say(" · ".join(f"{s.title} {s.page}" for s in services))
+            services.wait(stage.say)
+            stage.say(" · ".join(s.short for s in services))
+        with self._stages.stage("Flows") as stage:
+            serving.wait_ready(stage)
+            stage.say(f"{services['prefect'].page}/deployments")
 
     def _start_exchange(self, running: ExitStack) -> PaperExchange:
         plan = self._plan
@@ -120,9 +124,6 @@ class Demo:
 
     def _train(self, settings: Settings, services: Services, serving: Serving) -> Outcome:
         plan = self._plan
-        with self._stages.stage("Flows") as stage:
-            serving.wait_ready(stage)
-            stage.say(f"{services['prefect'].page}/deployments")
         parameters = {
             "symbols": list(plan.symbols),
             "days": plan.days,
