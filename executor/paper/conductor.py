@@ -32,6 +32,7 @@ TICK_SECONDS = 0.25
 class Tick:
     """A point of a bar's public path: its share of the bar's time, its price, what lies ahead."""
 
+    is_first: bool
     share: float
     price: float
     ahead_high: float
@@ -236,6 +237,7 @@ class Conductor:
                 high=max(start, price),
                 low=min(start, price),
                 end=price,
+                is_opening=tick.is_first,
                 ahead_high=series.instrument.price(tick.ahead_high),
                 ahead_low=series.instrument.price(tick.ahead_low),
             ),
@@ -273,6 +275,7 @@ def ticks(series: Series, index: int, count: int) -> list[Tick]:
     prices[-1] = candle.close
     return [
         Tick(
+            is_first=number == 0,
             share=(number + 1) / count,
             price=price,
             ahead_high=max(prices[number:]),

@@ -35,14 +35,16 @@ def fill(
 ) -> Order:
     """Execute ``quantity`` of ``order`` at ``price`` and return the order as it is then.
 
-    A reducing order never takes more than the position holds.
+    A reducing order that asks for more than the position holds is cut down to it.
     """
     account = state.accounts[order.account]
     position = account.position(order.symbol, order.position_idx)
     if order.reduce_only:
-        quantity = min(quantity, position.size if position.sign == -order.side.sign else ZERO)
-    if not quantity:
-        return end(state, order, "CancelByReduceOnly", "EC_ReduceOnly")
+        held = position.size if position.sign == -order.side.sign else ZERO
+        quantity = min(quantity, held)
+        if not quantity:
+            return end(state, order, "CancelByReduceOnly")
+        order = replace(order, quantity=min(order.quantity, order.filled + held))
     rate = 0.0 if kind == "AdlTrade" else account.maker_fee if is_maker else account.taker_fee
     fee = exact(fills.fee(float(quantity), float(price), rate))
     before, entry_price = position.sign, position.entry_price
@@ -72,7 +74,7 @@ def fill(
     stops.sync(state, position)
     if split.opened and order.bracket.partial:
         stops.attach_partial(state, position, order.bracket, split.opened)
-    return order
+    return state.orders.by_id[order.order_id]
 
 
 def _move_margin(account: Account, position: Position, split: Split, price: Decimal) -> None:

@@ -58,7 +58,7 @@ def close_by_venue(
 
 
 def liquidate(state: VenueState, account: Account, position: Position, price: Decimal) -> None:
-    """Liquidate ``position`` at ``price`` and, in cross margin, whatever still lacks margin."""
+    """Liquidate ``position`` at ``price``; in cross margin all of the account's orders go."""
     state.events.append(view(state, account, position, "Liq"))
     isolated = account.margin_mode == ISOLATED
     for order in list(state.orders.open_of(account.name)):
@@ -69,14 +69,15 @@ def liquidate(state: VenueState, account: Account, position: Position, price: De
         bust = position.entry_price - position.sign * position.margin / position.size
         price = state.instruments[position.key.symbol].price(bust)
     _bust(state, account, position, price)
-    if isolated:
-        return
-    for other in account.open_positions():
-        last = state.prices[other.key.symbol]
-        if cushion(state, account, other, last) <= ZERO:
-            state.events.append(view(state, account, other, "Liq"))
-            other.clear_exits()
-            _bust(state, account, other, last)
+
+
+def sweep(state: VenueState) -> None:
+    """Liquidate at last prices whatever has no margin left: another symbol's loss took it."""
+    for _, account in sorted(state.accounts.items()):
+        for position in account.open_positions():
+            last = state.prices[position.key.symbol]
+            if position.quantity and cushion(state, account, position, last) <= ZERO:
+                liquidate(state, account, position, last)
 
 
 def _bust(state: VenueState, account: Account, position: Position, price: Decimal) -> None:

@@ -21,7 +21,7 @@ from executor.paper.venue.changing import announce, end
 from executor.paper.venue.checks import check_margin
 from executor.paper.venue.errors import VenueError
 from executor.paper.venue.filling import exact, fill
-from executor.paper.venue.liquidation import liquidate
+from executor.paper.venue.liquidation import liquidate, sweep
 from executor.paper.venue.margin import cushion, liquidation_price
 from executor.paper.venue.orders import RISING, ZERO, Order, PositionKey, Side, Status
 from executor.paper.venue.placing import is_marketable
@@ -33,7 +33,7 @@ LIQUIDATION, STOP, LIMIT, TAKE, ACTIVATION = range(5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Path:
-    """A piece of a bar: from ``start`` over both extremes to ``end``.
+    """A piece of a bar: from ``start`` (its opening, or where the last piece ended) to ``end``.
 
     ``ahead_high`` and ``ahead_low`` are the extremes of the whole rest of the bar, where this is
     only its next piece: a profit is not taken from a position whose stop is still to come.
@@ -43,17 +43,27 @@ class Path:
     high: Decimal
     low: Decimal
     end: Decimal
+    is_opening: bool = True
     ahead_high: Decimal = ZERO
     ahead_low: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """Something on the way: where the price is then, and what happens."""
+    """Something on the way: where the price is then, and what happens.
+
+    ``reach`` tells apart what the price jumps over at once: what it would have met first.
+    """
 
     at: Decimal
     rank: int
+    reach: Decimal = ZERO
     order: Order | None = None
+
+    def sorting(self, start: Decimal) -> tuple[Decimal, int, Decimal, int]:
+        """Return the key that puts what is met first from ``start`` first."""
+        number = self.order.number if self.order is not None else 0
+        return abs(self.at - start), self.rank, self.reach, number
 
 
 def match_takers(state: VenueState, symbols: Container[str]) -> None:
@@ -77,6 +87,7 @@ def _take(state: VenueState, order: Order, reference: Decimal) -> None:
         end(state, order, "CancelByUser", "EC_NoImmediateQtyToFill")
         return
     if quantity:
+        _use_up(state, order, quantity)
         order = fill(state, order, quantity, _taken_price(state, order, reference), is_maker=False)
     if not order.is_live:
         return
@@ -105,11 +116,14 @@ def _taken_price(state: VenueState, order: Order, reference: Decimal) -> Decimal
 def _available(state: VenueState, order: Order) -> Decimal:
     """Return how much of ``order`` the bar's volume still lets through; exits are not limited."""
     pool = state.liquidity.get(order.symbol)
-    if pool is None or order.stop_kind in stops.ADVERSE:
+    if pool is None or order.stop_kind in stops.EXITS:
         return order.left
-    quantity = min(order.left, state.instruments[order.symbol].lots_down(pool))
-    state.liquidity[order.symbol] = pool - quantity
-    return quantity
+    return min(order.left, state.instruments[order.symbol].lots_down(pool))
+
+
+def _use_up(state: VenueState, order: Order, quantity: Decimal) -> None:
+    if order.symbol in state.liquidity and order.stop_kind not in stops.EXITS:
+        state.liquidity[order.symbol] -= quantity
 
 
 def walk(state: VenueState, symbol: str, path: Path) -> None:
@@ -120,6 +134,7 @@ def walk(state: VenueState, symbol: str, path: Path) -> None:
     for key in sorted(keys):
         _walk_position(state, key, path)
     state.prices[symbol] = path.end
+    sweep(state)
 
 
 def _walk_position(state: VenueState, key: PositionKey, path: Path) -> None:
@@ -164,8 +179,9 @@ def _next_hit(
     hits: list[Hit] = []
     for order in orders:
         hit = _meets(state, order, at, target)
-        if hit is not None and not (held and hit.rank in (LIMIT, TAKE) and hit.at != path.start):
-            hits.append(hit)
+        if hit is None or (held and hit.rank in (LIMIT, TAKE) and not _at_opening(hit, path)):
+            continue
+        hits.append(hit)
     if position.quantity and cushion(state, account, position, target) <= ZERO:
         level = at
         if cushion(state, account, position, at) > ZERO:
@@ -173,7 +189,11 @@ def _next_hit(
         hits.append(Hit(at=state.instruments[position.key.symbol].price(level), rank=LIQUIDATION))
     if not hits:
         return None
-    return min(hits, key=lambda h: (abs(h.at - at), h.rank, h.order.number if h.order else 0))
+    return min(hits, key=lambda hit: hit.sorting(at))
+
+
+def _at_opening(hit: Hit, path: Path) -> bool:
+    return path.is_opening and hit.at == path.start
 
 
 def _held_back(position: Position, orders: list[Order], path: Path) -> bool:
@@ -197,7 +217,12 @@ def _meets(state: VenueState, order: Order, at: Decimal, target: Decimal) -> Hit
         return None
     passed = at >= trigger if rising else at <= trigger
     profit = order.stop_kind in (stops.TAKE_PROFIT, stops.PARTIAL_TAKE)
-    return Hit(at=at if passed else trigger, rank=TAKE if profit else STOP, order=order)
+    return Hit(
+        at=at if passed else trigger,
+        rank=TAKE if profit else STOP,
+        reach=trigger if rising else -trigger,
+        order=order,
+    )
 
 
 def _meets_limit(state: VenueState, order: Order, at: Decimal, target: Decimal) -> Hit | None:
@@ -207,10 +232,13 @@ def _meets_limit(state: VenueState, order: Order, at: Decimal, target: Decimal) 
     if state.liquidity.get(order.symbol, instrument.lot) < instrument.lot:
         return None
     # A limit is not filled by a touch: somebody else stood before us in the queue.
-    level = order.price - order.side.sign * instrument.tick
-    if order.side is Side.BUY:
-        return Hit(at=min(at, level), rank=LIMIT, order=order) if min(at, target) <= level else None
-    return Hit(at=max(at, level), rank=LIMIT, order=order) if max(at, target) >= level else None
+    sign = order.side.sign
+    level = order.price - sign * instrument.tick
+    if sign > 0:
+        reached, where = min(at, target) <= level, min(at, level)
+    else:
+        reached, where = max(at, target) >= level, max(at, level)
+    return Hit(at=where, rank=LIMIT, reach=-sign * level, order=order) if reached else None
 
 
 def _meets_activation(order: Order, at: Decimal, target: Decimal) -> Hit | None:
@@ -242,7 +270,9 @@ def _act(state: VenueState, account: Account, position: Position, hit: Hit) -> N
         trigger = stops.trail_trigger(position, order.active_price)
         announce(state, replace(order, trigger_price=trigger, updated_ms=state.now_ms))
     elif hit.rank == LIMIT:
-        fill(state, order, _available(state, order), order.price, is_maker=True)
+        quantity = _available(state, order)
+        _use_up(state, order, quantity)
+        fill(state, order, quantity, order.price, is_maker=True)
     else:
         _trigger(state, account, order, hit.at)
 
