@@ -8,25 +8,26 @@ whole one; registering the same bundle again finds it.
 """
 
 import json
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import mlflow.pyfunc
 import stamina
-from mlflow import MlflowClient
+from mlflow import MlflowClient, artifacts
 from mlflow.entities import Metric, Param
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.environment_variables import (
     MLFLOW_HTTP_REQUEST_MAX_RETRIES,
     MLFLOW_HTTP_REQUEST_TIMEOUT,
+    MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT,
 )
 from mlflow.exceptions import MlflowException, RestException
-from mlflow.models import Model
+from mlflow.models.model import Model
 from mlflow.models.signature import ModelSignature
-from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from mlflow.types.schema import ColSpec, DataType, Schema, TensorSpec
 
 from features.errors import InputError
 from features.suggest import unknown_name
@@ -44,9 +45,15 @@ class Registry:
         # MLflow's own default waits minutes for a server that is not there.
         MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(2)  # type: ignore[no-untyped-call]
         MLFLOW_HTTP_REQUEST_TIMEOUT.set(30)  # type: ignore[no-untyped-call]
+        MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)  # type: ignore[no-untyped-call]
         self._url = url
         self._name = name
         self._client = MlflowClient(tracking_uri=url, registry_uri=url)
+
+    @property
+    def name(self) -> str:
+        """Name of the registered model."""
+        return self._name
 
     def register(self, package: Package) -> Version:
         """Write the package as a new version, or return the version that holds this bundle.
@@ -102,7 +109,7 @@ class Registry:
         version = self.version(which)
         with self._answering(), TemporaryDirectory() as folder:
             local = Path(
-                mlflow.artifacts.download_artifacts(
+                artifacts.download_artifacts(
                     artifact_uri=f"{self._logged(version.source)}/bundle",
                     dst_path=folder,
                     tracking_uri=self._url,
@@ -321,7 +328,14 @@ def _model_folder(folder: Path, package: Package, *, run_id: str, model_id: str)
     names: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "symbol")]
     names += [ColSpec(DataType.double, name) for name in package.input_names]
     model = Model(run_id=run_id, model_id=model_id, signature=ModelSignature(inputs=Schema(names)))
-    mlflow.pyfunc.add_to_model(model, loader_module="flows.served", data="bundle", code="code")
+    # What mlflow.pyfunc.add_to_model writes; importing that module takes seconds and warns.
+    model.add_flavor(
+        "python_function",
+        loader_module="flows.served",
+        data="bundle",
+        code="code",
+        python_version=platform.python_version(),
+    )
     model.save(str(folder / "MLmodel"))
 
 
