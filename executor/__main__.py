@@ -6,6 +6,7 @@ line on stderr and exit code 2; `--check` and `status` answer with an exit code 
 
 import argparse
 import asyncio
+import gc
 import sys
 from pathlib import Path
 from typing import Final, NoReturn
@@ -77,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
         configure(settings.log.level, settings.log.format, settings.secrets())
         match verb:
             case "run":
-                return asyncio.run(App(settings, SystemClock(), given.summary).run())
+                return _run(settings, given.summary)
             case "check":
                 return asyncio.run(check(settings))
             case "status":
@@ -93,6 +94,14 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(str(error), 74)
     except KeyboardInterrupt:
         return 130
+
+
+def _run(settings: Settings, summary: Path | None) -> int:
+    """Trade; what was imported is left out of garbage collection: shorter pauses, quick end."""
+    gc.freeze()
+    code = asyncio.run(App(settings, SystemClock(), summary).run())
+    gc.freeze()
+    return code
 
 
 def _show(settings: Settings) -> None:

@@ -46,6 +46,11 @@ class ActionDone:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class AllSettled:
+    """Nothing is being carried out any more."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
     """How long a request may still be accepted, how often to ask, how old an entry may get."""
@@ -75,7 +80,7 @@ class OrderVenue(Protocol):
         ...
 
 
-Report = Callable[[OrderUpdated | ActionDone], None]
+Report = Callable[[OrderUpdated | ActionDone | AllSettled], None]
 Work = Coroutine[Any, Any, None]
 
 
@@ -133,6 +138,8 @@ class OrderManager:
         if not task.cancelled() and task.exception() is not None:
             log.error("order_task_failed", error=repr(task.exception()))
             self.fatal = f"{type(task.exception()).__name__}: {task.exception()}"
+        if not self._tasks:
+            self._report(AllSettled())
 
     async def _order(self, intent: OrderIntent, *, age_ms: int, in_doubt: bool) -> None:
         """See one order through until the venue's word on it is known."""

@@ -83,11 +83,12 @@ class Reconciler:
             interval_s = self._naked_interval_s if self._naked() else self._interval_s
             try:
                 async with asyncio.timeout(interval_s):
-                    await self._nudged.wait()
+                    await (asyncio.Event().wait() if self._in_step else self._nudged.wait())
                 await self._clock.sleep(0.2)  # one event seldom comes alone
             except TimeoutError:
                 pass
             if self._in_step:  # an accelerated market stands still only when the trader asks
+                self._nudged.set()
                 self._put(BarsReady())
             else:
                 await self.ask()

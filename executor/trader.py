@@ -36,7 +36,7 @@ from executor.counters import Counters
 from executor.feed import BarsReady, Feed
 from executor.journal import Journal
 from executor.journal_rows import Entry
-from executor.order_manager import ActionDone, OrderManager
+from executor.order_manager import ActionDone, AllSettled, OrderManager
 from executor.recovery import write_event, write_state
 from executor.venue_streams import (
     AccountChanged,
@@ -63,6 +63,7 @@ Item = (
     StreamEvent
     | BarsReady
     | ActionDone
+    | AllSettled
     | SnapshotTaken
     | FundingPaid
     | Command
@@ -132,6 +133,8 @@ class Trader:
                 self._closes()
             case BarsReady():
                 self._closes()
+            case AllSettled():
+                pass  # what follows is that nothing is left to do
             case FillReceived():
                 self._fill(item)
             case OrderUpdated():

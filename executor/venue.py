@@ -67,8 +67,7 @@ class Venue:
 
     async def close(self) -> None:
         """Close both connections; whatever still waits on them ends with an error."""
-        for client in (self._trade, self._data):
-            await client.close()
+        await asyncio.gather(self._trade.close(), self._data.close())
 
     def check_symbols(self, symbols: Sequence[str]) -> None:
         """Refuse a symbol that the venue does not list."""

@@ -33,9 +33,7 @@ class FakeMlflow:
         self.url = ""
         self._runner: web.AppRunner | None = None
 
-    def register(
-        self, files: dict[str, bytes], *, alias: str = "champion", **tags: str
-    ) -> str:
+    def register(self, files: dict[str, bytes], *, alias: str = "champion", **tags: str) -> str:
         """Add a version that passed the gate (unless the tags say otherwise); move the alias."""
         version = str(len(self.versions) + 1)
         said = {
