@@ -202,17 +202,20 @@ def _steps(
         raise InputError(f"interval_ms: {interval_ms}; give the length of a bar, above 0")
     if not start_ms.size:
         return start_ms, end_ms, 0
-    origin = int(start_ms.min()) // interval_ms * interval_ms
-    first = (start_ms - origin) // interval_ms
-    last = np.maximum((end_ms - origin - 1) // interval_ms, first)
+    first = start_ms // interval_ms
+    last = (end_ms - 1) // interval_ms
+    np.maximum(last, first, out=last)
+    origin = first.min()
+    first -= origin
+    last -= origin
     return first, last, int(last.max()) + 1
 
 
 def _counts(first: IntArray, last: IntArray, bars: int) -> IntArray:
     """Return how many spans cover each bar, shape (bars,)."""
-    steps = np.bincount(first, minlength=bars + 1)
-    steps -= np.bincount(last + 1, minlength=bars + 1)
-    counts: IntArray = np.cumsum(steps[:bars])
+    steps = np.bincount(first, minlength=bars)
+    steps[1:] -= np.bincount(last, minlength=bars)[:-1]
+    counts: IntArray = np.cumsum(steps, out=steps)
     return counts
 
 
@@ -228,7 +231,10 @@ def _span_mean(shares: FloatArray, first: IntArray, last: IntArray) -> FloatArra
     running = np.empty(shares.size + 1)
     running[0] = 0.0
     np.cumsum(shares, out=running[1:])
-    mean: FloatArray = (running[last + 1] - running[first]) / (last + 1 - first)
+    beyond = last + 1
+    mean: FloatArray = running[beyond]
+    mean -= running[first]
+    mean /= np.subtract(beyond, first, out=beyond)
     return mean
 
 
