@@ -1,0 +1,185 @@
+"""The flows from lake to bundle on simulated candles: whole, repeatable, keyed, resumable."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from executor.core.bundle import unpack
+from features.catalog import default_catalog
+from features.errors import InputError
+from flows import study
+from flows.dataset import dataset
+from flows.gate import gate
+from flows.lake.store import Lake
+from flows.plan import base_recipe, shelf, study_url, trial_terms
+from flows.register import register
+from flows.search import search
+from flows.settings import load_settings
+from flows.shelf import load_dataset
+from flows.train import train
+from tests.support.lakes import fill_lake
+
+pytestmark = pytest.mark.slow
+SYMBOLS = ("AAAUSDT", "BBBUSDT")
+
+
+@pytest.fixture(scope="module")
+def lake_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lake")
+    fill_lake(Lake(folder), SYMBOLS)
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path, lake_folder, monkeypatch):
+    """An empty project whose lake is filled; its settings come from the environment."""
+    for name in ("REDIS_URL", "TRIBAR_REDIS_URL", "MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TRIBAR_HOME", str(tmp_path))
+    monkeypatch.setenv("TRIBAR_PATHS__LAKE", str(lake_folder))
+    monkeypatch.setenv("TRIBAR_DATA__SYMBOLS", ",".join(SYMBOLS))
+    monkeypatch.setenv("TRIBAR_SEARCH__SOBOL_TRIALS", "2")
+    monkeypatch.setenv("TRIBAR_SEARCH__TRIALS", "3")
+    return tmp_path
+
+
+def whole():
+    prepared = dataset.fn()
+    searched = search.fn(prepared["key"])
+    trained = train.fn(prepared["key"], searched["study"])
+    return prepared, searched, trained, gate.fn(trained["model_key"])
+
+
+def test_from_lake_to_bundle_twice_the_same(project):
+    prepared, searched, trained, judged = whole()
+    assert prepared["symbols"] == list(SYMBOLS)
+    assert searched["trials"] == 3
+    folder = project / "data/reports/models" / trained["model_key"]
+    files = {
+        p.relative_to(folder / "bundle").as_posix(): p.read_bytes()
+        for p in (folder / "bundle").rglob("*")
+        if p.is_file()
+    }
+    bundle = unpack(files, judged["bundle_sha256"])
+    assert bundle.manifest["gate"]["verdict"] == judged["verdict"]
+    assert bundle.manifest["data"]["content_sha256"] == prepared["content_sha256"]
+    assert bundle.info.feature_schema == default_catalog().schema_hash
+    assert bundle.info.trained_until_ms == prepared["end_ms"]
+    assert {p.name for p in (folder / "plots").iterdir()} == {
+        "equity.png",
+        "calibration.png",
+        "importance.png",
+        "labels.png",
+        "search.png",
+    }
+    for line in judged["criteria"]:
+        assert line["reason"]
+    json.dumps([prepared, searched, trained, judged])
+    shutil.rmtree(project / "data")
+    again = whole()
+    assert again[3]["bundle_sha256"] == judged["bundle_sha256"]
+
+
+def test_a_search_goes_on_where_it_was_killed(project, monkeypatch):
+    prepared = dataset.fn()
+    full = search.fn(prepared["key"])
+    reference = study.records(study.open_study(study_url(load_settings()), full["study"]))
+    (project / "data/reports/studies.journal").unlink()
+
+    class KilledError(RuntimeError):
+        pass
+
+    real, calls = study.run_trials, []
+
+    def dies_in_the_second_trial(found, space, evaluate, **terms):
+        def killed(point):
+            calls.append(point)
+            if len(calls) == 2:
+                raise KilledError
+            return evaluate(point)
+
+        real(found, space, killed, **terms)
+
+    monkeypatch.setattr(study, "run_trials", dies_in_the_second_trial)
+    with pytest.raises(KilledError):
+        search.fn(prepared["key"])
+    monkeypatch.setattr(study, "run_trials", real)
+    monkeypatch.setattr(study, "_owner_died", lambda trial: True)
+    again = search.fn(prepared["key"])
+    records = study.records(study.open_study(study_url(load_settings()), again["study"]))
+    assert [r.point for r in records] == [r.point for r in reference]
+    assert [r.result.daily for r in records] == [r.result.daily for r in reference]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TRIBAR_LABELS__PROFIT", "0.03"),
+        ("TRIBAR_COSTS__TAKER_FEE", "0.0006"),
+        ("TRIBAR_MODEL__SEED", "8"),
+        ("TRIBAR_SEARCH__FOLDS", "3"),
+    ],
+)
+def test_a_changed_parameter_never_finds_an_older_study(project, monkeypatch, name, value):
+    prepared = dataset.fn()
+    monkeypatch.setattr(study, "run_trials", lambda *a, **k: None)
+    monkeypatch.setattr(study, "records", lambda found: pytest.fail(found.study_name))
+    with pytest.raises(pytest.fail.Exception) as first:
+        search.fn(prepared["key"])
+    monkeypatch.setenv(name, value)
+    with pytest.raises(pytest.fail.Exception) as second:
+        search.fn(prepared["key"])
+    assert str(first.value) != str(second.value)
+
+
+def test_changed_candles_never_find_an_older_dataset(project, lake_folder, tmp_path, monkeypatch):
+    first = dataset.fn()
+    folder = tmp_path / "other"
+    fill_lake(Lake(folder), SYMBOLS, seed=6)
+    monkeypatch.setenv("TRIBAR_PATHS__LAKE", str(folder))
+    assert dataset.fn()["key"] != first["key"]
+
+
+def test_a_stored_dataset_is_the_one_that_was_made(project):
+    made = dataset.fn()
+    data, facts = load_dataset(shelf(load_settings()).dataset(made["key"]), default_catalog())
+    assert facts == made
+    assert data.symbols == SYMBOLS
+    terms = trial_terms(load_settings(), data)
+    assert terms.first_ms < terms.judged_ms < terms.test_ms
+    assert base_recipe(load_settings()).barriers.profit == 0.02
+    for market in data.markets:
+        assert np.isfinite(market.matrix[market.first]).all()
+        assert not np.isfinite(market.matrix[market.first - 1]).all()
+
+
+def test_a_symbol_without_history_is_left_out_with_the_reason(project):
+    made = dataset.fn(symbols=[*SYMBOLS, "CCCUSDT"])
+    assert made["symbols"] == list(SYMBOLS)
+    assert "CCCUSDT" in made["left_out"]["CCCUSDT"]
+
+
+def test_no_symbol_left_is_one_clear_line(project):
+    with pytest.raises(InputError, match="no symbol can be trained on"):
+        dataset.fn(symbols=["CCCUSDT"])
+
+
+def test_registering_without_a_server_says_what_to_do_and_keeps_the_model(project, monkeypatch):
+    judged = whole()[3]
+    with pytest.raises(InputError, match="MLFLOW_TRACKING_URI"):
+        register.fn(judged["model_key"])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(InputError, match="does not answer"):
+        register.fn(judged["model_key"])
+    assert (
+        project / "data/reports/models" / judged["model_key"] / "bundle/manifest.json"
+    ).is_file()
+
+
+def test_flows_refuse_keys_that_do_not_exist(project):
+    with pytest.raises(InputError, match="run the dataset flow first"):
+        search.fn("nothing")
+    with pytest.raises(InputError, match="run train first"):
+        gate.fn("nothing")
