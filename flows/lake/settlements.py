@@ -1,4 +1,4 @@
-"""Which funding settlements are missing.
+"""When funding is settled: what a stamp means, and which settlements are missing.
 
 Decides where a settlement should have been, from the rhythm of those around it. Never assumes 8 h
 for a symbol whose settlements show another rhythm. Rule: pure functions of times in ms.
@@ -7,8 +7,34 @@ for a symbol whose settlements show another rhythm. Rule: pure functions of time
 from collections.abc import Sequence
 from itertools import pairwise
 
+import polars as pl
+
 HOUR_MS = 3_600_000
 USUAL_INTERVAL_MS = 8 * HOUR_MS
+GRID_MS = 60_000
+JITTER_MS_MAX = 5_000
+
+
+def settlement_ms(stamp_ms: int) -> int:
+    """Return the settlement a funding stamp means: the nearest whole minute within 5 s.
+
+    Venues settle on whole minutes and stamp with a jitter (0 to 47 ms on Binance); joining on the
+    raw stamp would lose settlements. A stamp further off is left as it is, for quality to see.
+    """
+    nearest = (stamp_ms + GRID_MS // 2) // GRID_MS * GRID_MS
+    return nearest if abs(nearest - stamp_ms) <= JITTER_MS_MAX else stamp_ms
+
+
+def settlement_ms_expr(column: str) -> pl.Expr:
+    """Return :func:`settlement_ms` of a column of stamps."""
+    stamp = pl.col(column)
+    nearest = (stamp + GRID_MS // 2) // GRID_MS * GRID_MS
+    return (
+        pl.when((nearest - stamp).abs() <= JITTER_MS_MAX)
+        .then(nearest)
+        .otherwise(stamp)
+        .alias(column)
+    )
 
 
 def missing_settlements(times_ms: Sequence[int], first_ms: int, last_ms: int) -> list[int]:

@@ -24,10 +24,9 @@ from features.intervals import interval_ms
 from features.suggest import unknown_name
 from flows.lake.breaker import CircuitBreaker
 from flows.lake.errors import VenueError
+from flows.lake.settlements import settlement_ms
 from flows.lake.tables import CANDLES, MARK, TableSpec
 
-SETTLEMENT_GRID_MS = 60_000
-SETTLEMENT_JITTER_MS_MAX = 5_000
 # Half of what the venue's documentation allows one address, where ccxt asks for far less than that:
 # milliseconds of ccxt's budget a unit, so that 300 requests of 5 units go into Bybit's 5 s window.
 UNIT_MS = {"bybit": 5_000 / (300 * 5)}
@@ -58,16 +57,6 @@ class Access:
     url: str | None = None  # the paper exchange or a proxy, instead of the venue's own hosts
     timeout_ms: int = 10_000
     retry: Retry = Retry()
-
-
-def settlement_ms(stamp_ms: int) -> int:
-    """Return the settlement a funding stamp means: the nearest whole minute within 5 s.
-
-    Venues settle on whole minutes and stamp with a jitter (0 to 47 ms on Binance); joining on the
-    raw stamp would lose settlements. A stamp further off is left as it is, for quality to see.
-    """
-    nearest = (stamp_ms + SETTLEMENT_GRID_MS // 2) // SETTLEMENT_GRID_MS * SETTLEMENT_GRID_MS
-    return nearest if abs(nearest - stamp_ms) <= SETTLEMENT_JITTER_MS_MAX else stamp_ms
 
 
 class VenueClient:
