@@ -176,7 +176,7 @@ class App:
             self._summary.parent.mkdir(parents=True, exist_ok=True)
             self._summary.write_text(encode(self.overview.summary()) + "\n", encoding="utf-8")
         except OSError as error:
-            log.error("summary_not_written", file=str(self._summary), error=str(error))
+            log.warning("summary_not_written", file=str(self._summary), error=str(error))
 
 
 def _first(error: BaseException) -> BaseException:

@@ -34,7 +34,7 @@ async def status(settings: Settings) -> int:
     """Print what a running executor says of itself."""
     code, body = await _get(settings, "/status")
     if code != 200 or body is None:
-        print(f"no executor answers at {_address(settings)}", file=sys.stderr)  # noqa: T201
+        print(f"no executor answers at {_address(settings)}", file=sys.stderr)  # noqa: T201 - the answer
         return 1
     print(orjson.dumps(body, option=orjson.OPT_INDENT_2).decode())  # noqa: T201 - the answer
     return 0
@@ -61,7 +61,7 @@ async def command(settings: Settings, name: str, who: str) -> int:
     finally:
         await redis.aclose()
     if answer is None:
-        print(f"{name} was given; no executor answered yet", file=sys.stderr)  # noqa: T201
+        print(f"{name} was given; no executor answered yet", file=sys.stderr)  # noqa: T201 - the answer
         return 1
     print(f"{answer['verdict']}: {answer['text']}")  # noqa: T201 - the answer
     return 0 if answer["verdict"] in {"taken", "done"} else 1

@@ -7,6 +7,7 @@ trade. Rule: start-up is the recovery path: a first start and one after kill -9 
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -14,21 +15,17 @@ from redis.asyncio import Redis
 
 from executor.clock import Clock, process_age_s
 from executor.commands import Commands
-from executor.core.bundle import unpack
 from executor.core.contract import Keys, Status
-from executor.core.events import ModelSwapped
-from executor.core.manifest import BundleError
-from executor.core.model import Model
 from executor.core.params import Params
 from executor.core.state import TradingState, new_state
-from executor.core.types import CancelIntent, OrderIntent, Outcome, Protect
-from executor.errors import FenceError, RetryableError, VenueError
+from executor.errors import RetryableError, VenueError
 from executor.feed import Feed
 from executor.fence import Fence
 from executor.journal import Journal
 from executor.lease import Lease
-from executor.loader import LoadedModel, Loader, Policy
+from executor.loader import Loader, Policy
 from executor.lockstep import Lockstep
+from executor.model_changes import ModelChanges, kept_model
 from executor.model_store import ModelStore
 from executor.order_manager import OrderManager, Patience
 from executor.overview import Overview
@@ -37,6 +34,7 @@ from executor.reconciler import Reconciler
 from executor.recovery import rebuild
 from executor.registry import Registry
 from executor.settings import Settings, make_params
+from executor.startup import insist, resume, set_leverage
 from executor.supervisor import Supervisor
 from executor.surroundings import Surroundings
 from executor.trader import Item, Trader
@@ -46,8 +44,6 @@ from features.catalog import default_catalog
 from features.costs import Costs
 from features.intervals import interval_ms
 
-RETRY_FIRST_S: Final = 0.5
-RETRY_MOST_S: Final = 15.0
 SUBSCRIBE_S: Final = 10.0
 SETTLE_S: Final = 6.0
 CLOCK_CHECK_S: Final = 60.0
@@ -76,7 +72,7 @@ class Session:
         self._inbox: asyncio.Queue[Item] = asyncio.Queue()
         self._account_subscribed = asyncio.Event()
         self._candles_subscribed = asyncio.Event()
-        self._helpers: list[asyncio.Task[None]] = []
+        self._first_equity = 0.0
         venue, model, feed = settings.venue, settings.model, settings.feed
         self._interval_ms = interval_ms(settings.trading.interval)
         self._fence = Fence(lease, venue.recv_window_ms + settings.lease.margin_ms)
@@ -97,6 +93,14 @@ class Session:
             poll_interval_ms=model.poll_interval_ms,
         )
         self._loader = Loader(self._registry, self._store, policy, clock)
+        self._publisher = Publisher(
+            self._redis,
+            Keys(settings.redis.prefix),
+            overview,
+            self._clock,
+            interval_ms=settings.redis.heartbeat_interval_ms,
+            holds_lease=lambda: self._lease.remaining_ms() > 0,
+        )
         self._trading: asyncio.Task[None] | None = None
         self._feed: Feed | None = None
         self._lockstep: Lockstep | None = None
@@ -108,6 +112,7 @@ class Session:
         """Bring everything up, in order; returns when trading."""
         overview, settings = self._overview, self._settings
         overview.parts.lease, overview.parts.loader = self._lease, self._loader
+        self._help(tasks, supervisor, "publisher", self._publisher.run)
         await self._insist("connecting to the venue", self._venue.open)
         self._venue.check_symbols(settings.trading.symbols)
         overview.step = "loading the model"
@@ -117,26 +122,30 @@ class Session:
             self._venue.instruments,
             loaded.bundle.info.costs if loaded is not None else Costs(),
         )
-        state = rebuild(self._journal, params, self._model_of)
-        self._feed = self._make_feed()
+        state = rebuild(self._journal, params, partial(kept_model, self._store))
+        feed = self._feed = self._make_feed()
         last_close_ms = state.close_ms if state is not None else 0
-        await self._insist("loading history", lambda: self._feed.warm_up(last_close_ms))
+        await self._insist("loading history", partial(feed.warm_up, last_close_ms))
         self._help(tasks, supervisor, "account", self._watch_account)
         await self._subscribed(self._account_subscribed)
-        state = state or await self._first_state(params)
-        self._make_core(state, params)
-        await self._set_leverage()
-        self._use(loaded)
-        self._resume()
+        if state is None:
+            await self._insist("reading the wallet", self._read_wallet)
+            state = new_state(self._first_equity, params)
+        self._make_core(state, params, feed)
+        await set_leverage(self._venue, settings.trading.symbols, settings.venue.leverage)
+        swapped = self._models.first(state, loaded)
+        if swapped is not None:
+            self._trader.apply(swapped)
+        resume(self._journal, self._orders, self._clock.now_ms())
         await self._insist("reconciling", self._reconcile)
-        self._help(tasks, supervisor, "candles", self._feed.watch)
+        self._help(tasks, supervisor, "candles", feed.watch)
         await self._subscribed(self._candles_subscribed)
         self._trading = tasks.create_task(self._trader.run())
         self._start_helpers(tasks, supervisor)
         overview.phase = Status.RUNNING
         overview.step = "trading"
-        overview.counters.history_s = self._feed.history_s
-        overview.counters.cold_start_s = max(0.0, process_age_s() - self._feed.history_s)
+        overview.counters.history_s = feed.history_s
+        overview.counters.cold_start_s = max(0.0, process_age_s() - feed.history_s)
         self._publisher.wake()
         log.info("running", cold_start_s=round(overview.counters.cold_start_s, 2))
 
@@ -149,12 +158,11 @@ class Session:
             put=self._inbox.put_nowait,
             answer=self._publisher.answer,
             market_ms=self._around.market_ms,
-            reload=self._reload,
+            reload=self._models.reload,
         )
         for name, run in (
-            ("publisher", self._publisher.run),
             ("reconciler", self._reconciler.run),
-            ("loader", lambda: self._loader.run(self._offer)),
+            ("loader", partial(self._loader.run, self._models.offer)),
             ("commands", commands.run),
             ("clock", self._check_clock),
         ):
@@ -167,24 +175,17 @@ class Session:
         name: str,
         run: Callable[[], Awaitable[None]],
     ) -> None:
-        self._helpers.append(tasks.create_task(supervisor.supervise(name, run), name=name))
+        tasks.create_task(supervisor.supervise(name, run), name=name)
 
     async def _insist(self, step: str, work: Callable[[], Awaitable[Any]]) -> None:
-        """Do a step of the start, again while the outside does not answer; say so meanwhile."""
-        pause_s = RETRY_FIRST_S
-        self._overview.step = step
-        while True:
-            try:
-                await work()
-            except* (VenueError, FenceError) as group:
-                problem = str(group.exceptions[0])
-                self._overview.problem = f"{step}: {problem}"
-                log.warning("start_waits", step=step, problem=problem)
-            else:
-                self._overview.problem = ""
-                return
-            await self._clock.sleep(pause_s)
-            pause_s = min(2 * pause_s, RETRY_MOST_S)
+        await insist(step, work, self._overview, self._clock)
+
+    async def _read_wallet(self) -> None:
+        """Learn what an account is worth that was never traded from here."""
+        self._first_equity = self._settings.trading.initial_balance
+        if not self._first_equity:
+            snapshot = await self._venue.snapshot(self._around.market_ms())
+            self._first_equity = snapshot.wallet_balance
 
     def _make_feed(self) -> Feed:
         trading = self._settings.trading
@@ -210,9 +211,18 @@ class Session:
             inbox=self._inbox,
             listening=self._candles_subscribed.is_set,
         )
+        self._models = ModelChanges(
+            self._loader,
+            self._overview,
+            self._journal,
+            self._clock,
+            feed,
+            inbox=self._inbox,
+            market_ms=self._around.market_ms,
+        )
         return feed
 
-    def _make_core(self, state: TradingState, params: Params) -> None:
+    def _make_core(self, state: TradingState, params: Params, feed: Feed) -> None:
         """Make the parts that work on the state."""
         settings, overview = self._settings, self._overview
         patience = Patience(
@@ -221,14 +231,6 @@ class Session:
             entry_age_ms_max=settings.orders.entry_age_ms_max,
         )
         self._orders = OrderManager(self._venue, self._clock, self._inbox.put_nowait, patience)
-        self._publisher = Publisher(
-            self._redis,
-            Keys(settings.redis.prefix),
-            overview,
-            self._clock,
-            interval_ms=settings.redis.heartbeat_interval_ms,
-            holds_lease=lambda: self._lease.remaining_ms() > 0,
-        )
         self._reconciler = Reconciler(
             self._venue,
             self._clock,
@@ -246,7 +248,7 @@ class Session:
             params=params,
             journal=self._journal,
             orders=self._orders,
-            feed=self._feed,
+            feed=feed,
             clock=self._clock,
             counters=overview.counters,
             inbox=self._inbox,
@@ -256,7 +258,9 @@ class Session:
             quiet=self._around.quiet,
             nudge=self._reconciler.nudge,
         )
-        self._around.surround(self._trader, self._orders, self._reconciler, self._publisher)
+        self._around.surround(
+            self._trader, self._orders, self._reconciler, self._publisher, self._models
+        )
         self._fence.guard = state.guard
         parts = overview.parts
         parts.state, parts.params, parts.orders = state, params, self._orders
@@ -264,95 +268,11 @@ class Session:
         overview.equity = [equity for _, equity, _ in self._journal.equity()]
         overview.counters.restore(self._journal)
 
-    async def _first_state(self, params: Params) -> TradingState:
-        """Return the state of an account that was never traded from here."""
-        equity = self._settings.trading.initial_balance
-        if not equity:
-            while True:
-                try:
-                    snapshot = await self._venue.snapshot(self._around.market_ms())
-                except VenueError as error:
-                    self._overview.problem = f"reading the wallet: {error}"
-                    await self._clock.sleep(RETRY_FIRST_S)
-                else:
-                    equity = snapshot.wallet_balance
-                    break
-        return new_state(equity, params)
-
-    async def _set_leverage(self) -> None:
-        """Set every symbol's leverage; a refusal is said and trading goes on (limits are ours)."""
-        for symbol in self._settings.trading.symbols:
-            try:
-                await self._venue.set_leverage(symbol, self._settings.venue.leverage)
-            except (VenueError, FenceError) as error:
-                log.warning("leverage_not_set", symbol=symbol, error=str(error))
-
-    def _use(self, loaded: LoadedModel | None) -> None:
-        """Give the core the model to begin with, where it is another than the one it has."""
-        state = self._trader.state
-        if loaded is None:
-            if state.model is not None:
-                self._swap(None)
-            return
-        same = state.model is not None and state.model_version == loaded.record["version"]
-        if same and state.model.info.bundle_sha256 == loaded.record["bundle_sha256"]:
-            self._around.take_over(loaded)
-            return
-        self._swap(loaded)
-
-    def _swap(self, loaded: LoadedModel | None) -> None:
-        self._trader.apply(self._swapped(loaded))
-
-    def _swapped(self, loaded: LoadedModel | None) -> ModelSwapped:
-        time_ms = self._around.market_ms()
-        if loaded is None:
-            return ModelSwapped(model=None, version="", time_ms=time_ms)
-        version = loaded.record["version"]
-        self._around.offered[version] = loaded
-        return ModelSwapped(model=loaded.bundle, version=version, time_ms=time_ms)
-
-    async def _offer(self, loaded: LoadedModel) -> None:
-        """Put a newly verified model into the queue: it takes over between two bars."""
-        self._inbox.put_nowait(self._swapped(loaded))
-
-    async def _reload(self) -> str:
-        """Look at the alias now."""
-        before = self._loader.current
-        await self._loader.look(self._offer)
-        if self._loader.refusal:
-            return self._loader.refusal
-        return "a new model was taken" if self._loader.current is not before else "nothing new"
-
-    def _model_of(self, sha256: str) -> Model | None:
-        """Return a model that was in use before, from the local store."""
-        files = self._store.get(sha256)
-        if files is None:
-            return None
-        try:
-            return unpack(files, sha256)
-        except BundleError as error:
-            log.warning("kept_model_damaged", sha256=sha256[:12], error=str(error))
-            return None
-
-    def _resume(self) -> None:
-        """Find out what became of what the last process decided and may not have carried out."""
-        now_ms = self._clock.now_ms()
-        for planned in self._journal.planned():
-            action = planned.action
-            log.warning("resuming", order=action.client_order_id, symbol=action.symbol)
-            match action:
-                case OrderIntent():
-                    self._orders.resume(action, max(0, now_ms - planned.recorded_ms))
-                case Protect():
-                    self._orders.carry_out(Outcome(protections=(action,)))
-                case CancelIntent():
-                    self._orders.carry_out(Outcome(cancels=(action,)))
-
     def _emit(self, event: StreamEvent) -> None:
         """Take what the sockets bring, in order of arrival."""
         if isinstance(event, Subscribed):
             known = self._account_subscribed if event.private else self._candles_subscribed
-            if known.is_set() and not event.private:
+            if known.is_set() and not event.private and self._feed is not None:
                 self._feed.refresh()
             known.set()
         self._inbox.put_nowait(event)

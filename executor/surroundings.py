@@ -10,14 +10,13 @@ import asyncio
 from collections.abc import Callable
 
 from executor.clock import Clock
-from executor.codec import encode
 from executor.core.events import BarClosed, Event, GateFacts, ModelSwapped, Tick
 from executor.core.types import Outcome
 from executor.feed import Feed
 from executor.journal import Journal
 from executor.lease import Lease
-from executor.loader import LoadedModel
 from executor.lockstep import Lockstep
+from executor.model_changes import ModelChanges
 from executor.order_manager import OrderManager
 from executor.overview import Overview
 from executor.publisher import Publisher
@@ -51,7 +50,6 @@ class Surroundings:
         self._lockstep = lockstep
         self._inbox = inbox
         self._listening = listening
-        self.offered: dict[str, LoadedModel] = {}
 
     def surround(
         self,
@@ -59,12 +57,14 @@ class Surroundings:
         orders: OrderManager,
         reconciler: Reconciler,
         publisher: Publisher,
+        models: ModelChanges,
     ) -> None:
         """Learn of the parts that were made with this object's functions."""
         self._trader = trader
         self._orders = orders
         self._reconciler = reconciler
         self._publisher = publisher
+        self._models = models
 
     def market_ms(self) -> int:
         """Return the time of the market: the wall's, unless the market is accelerated."""
@@ -98,27 +98,9 @@ class Surroundings:
         if isinstance(event, BarClosed):
             self._overview.note_equity(self._trader.state.equity())
         if isinstance(event, ModelSwapped):
-            self._model_swapped(event)
+            self._models.taken(event, self._trader.state)
         if is_trade_or_command(event, outcome):
             self._publisher.wake()
-
-    def _model_swapped(self, event: ModelSwapped) -> None:
-        """Write down which model decides now, and hand out the features it wants."""
-        state, loaded = self._trader.state, self.offered.pop(event.version, None)
-        if loaded is None or state.model is not loaded.bundle:
-            return  # the core kept the one it had, and said why
-        self.take_over(loaded)
-        self._journal.record_model(
-            event.version,
-            loaded.record["bundle_sha256"],
-            encode(loaded.record),
-            self._clock.now_ms(),
-        )
-
-    def take_over(self, loaded: LoadedModel) -> None:
-        """Show this model, and feed it its columns."""
-        self._overview.model_record = loaded.record
-        self._feed.use_columns(loaded.bundle.info.feature_names)
 
     async def quiet(self, close_ms: int) -> None:
         """Nothing is left to do: tune if it is due, and let an accelerated market go on."""

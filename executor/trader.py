@@ -137,13 +137,8 @@ class Trader:
                 pass  # what follows is that nothing is left to do
             case FillReceived():
                 self._fill(item)
-            case OrderUpdated():
-                self.generation += 1
-                self.apply(item)
-            case FundingPaid():
-                self.generation += 1
-                if not self._journal.has_funding(item.symbol, item.time_ms):
-                    self.apply(item)
+            case OrderUpdated() | FundingPaid():
+                self._account_event(item)
             case ActionDone():
                 self._journal.done(item.kind, [item.client_order_id])
                 if item.problem:
@@ -155,9 +150,7 @@ class Trader:
             case Subscribed():
                 self._nudge(item.private)
             case Unreadable():
-                self._counters.unreadable += 1
-                log.warning("frame_unreadable", topic=item.topic, reason=item.reason)
-                self._nudge(True)
+                self._unreadable(item)
             case _:
                 self.apply(item)
 
@@ -184,6 +177,21 @@ class Trader:
             return
         self._counters.fills += 1
         self.apply(item)
+
+    def _account_event(self, item: OrderUpdated | FundingPaid) -> None:
+        """Take news of an order, or a settlement that was not booked yet."""
+        self.generation += 1
+        known = isinstance(item, FundingPaid) and self._journal.has_funding(
+            item.symbol, item.time_ms
+        )
+        if not known:
+            self.apply(item)
+
+    def _unreadable(self, item: Unreadable) -> None:
+        """Count a lost frame; what it would have said is asked for."""
+        self._counters.unreadable += 1
+        log.warning("frame_unreadable", topic=item.topic, reason=item.reason)
+        self._nudge(True)
 
     def _snapshot(self, item: SnapshotTaken) -> None:
         """Take a snapshot only where nothing happened since it was asked for."""

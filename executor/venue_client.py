@@ -44,7 +44,7 @@ class Seams:
         """Return the timestamp that was checked, while a change is being signed."""
         if self.signing_ms is not None:
             return self.signing_ms
-        number: int = super().nonce()  # type: ignore[misc]  # of ccxt's class beside the mixin
+        number: int = super().nonce()  # type: ignore[misc]  # ccxt
         return number
 
     def sign(
@@ -52,17 +52,17 @@ class Seams:
     ) -> Any:
         """Sign a request; a change only if the fence lets its timestamp pass."""
         if method != "POST":
-            return super().sign(path, api, method, *rest, **kw)  # type: ignore[misc]
-        self.signing_ms = super().nonce()  # type: ignore[misc]
+            return super().sign(path, api, method, *rest, **kw)  # type: ignore[misc]  # ccxt
+        self.signing_ms = super().nonce()  # type: ignore[misc]  # ccxt
         try:
             self.seam.fence(path, rest[0] if rest else kw.get("params", {}))
-            return super().sign(path, api, method, *rest, **kw)  # type: ignore[misc]
+            return super().sign(path, api, method, *rest, **kw)  # type: ignore[misc]  # ccxt
         finally:
             self.signing_ms = None
 
     async def fetch(self, url: str, *args: Any, **kw: Any) -> Any:
         """Send a request; a reply without the venue's envelope is an outage, not an answer."""
-        reply = await super().fetch(url, *args, **kw)  # type: ignore[misc]
+        reply = await super().fetch(url, *args, **kw)  # type: ignore[misc]  # ccxt
         if not isinstance(reply, dict) or "retCode" not in reply:
             raise lean_ccxt.errors().ExchangeNotAvailable(f"reply of {url} is not the venue's")
         return reply
@@ -76,7 +76,7 @@ class Seams:
                 return
             if message.get("op") == "subscribe" and message.get("success") is True:
                 self.seam.sink(SUBSCRIBED, {"private": "private" in client.url})
-        super().handle_message(client, message)  # type: ignore[misc]
+        super().handle_message(client, message)  # type: ignore[misc]  # ccxt
 
 
 def build(venue: str, seam: Seam, config: Mapping[str, Any]) -> Any:

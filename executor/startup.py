@@ -1,0 +1,72 @@
+"""The steps of a start that are more than one call.
+
+Decides how long a step is tried again (for ever, saying so: a start never gives up on the outside)
+and what is done with what a former process left. Never trades. Rule: every step may be repeated.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+import structlog
+
+from executor.clock import Clock
+from executor.core.types import CancelIntent, OrderIntent, Outcome, Protect
+from executor.errors import FenceError, VenueError
+from executor.journal import Journal
+from executor.order_manager import OrderManager
+from executor.overview import Overview
+from executor.venue import Venue
+
+RETRY_FIRST_S: Final = 0.5
+RETRY_MOST_S: Final = 15.0
+
+log = structlog.get_logger("startup")
+
+
+async def insist(
+    step: str, work: Callable[[], Awaitable[Any]], overview: Overview, clock: Clock
+) -> None:
+    """Do a step of the start, again while the outside does not answer; say so meanwhile."""
+    pause_s = RETRY_FIRST_S
+    overview.step = step
+    while True:
+        try:
+            await work()
+        except* (VenueError, FenceError) as group:
+            overview.problem = f"{step}: {_first(group)}"
+            log.warning("start_waits", problem=overview.problem)
+        else:
+            overview.problem = ""
+            return
+        await clock.sleep(pause_s)
+        pause_s = min(2 * pause_s, RETRY_MOST_S)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def set_leverage(venue: Venue, symbols: Sequence[str], leverage: float) -> None:
+    """Set every symbol's leverage; a refusal is said and trading goes on (limits are ours)."""
+    for symbol in symbols:
+        try:
+            await venue.set_leverage(symbol, leverage)
+        except (VenueError, FenceError) as error:
+            log.warning("leverage_not_set", symbol=symbol, error=str(error))
+
+
+def resume(journal: Journal, orders: OrderManager, now_ms: int) -> None:
+    """Find out what became of what the last process decided and may not have carried out."""
+    for planned in journal.planned():
+        action = planned.action
+        log.warning("resuming", order=action.client_order_id, symbol=action.symbol)
+        match action:
+            case OrderIntent():
+                orders.resume(action, max(0, now_ms - planned.recorded_ms))
+            case Protect():
+                orders.carry_out(Outcome(protections=(action,)))
+            case CancelIntent():
+                orders.carry_out(Outcome(cancels=(action,)))
