@@ -308,7 +308,7 @@ def instrument_row(instrument: Instrument) -> Row:
 
 def entry_row(entry: Entry) -> Row:
     """Return a line of the transaction log."""
-    change = entry.cash - entry.fee - entry.funding
+    change = entry.cash - entry.fee + entry.funding
     return {
         "id": f"{entry.trade_id}_{entry.symbol}_{entry.number}",
         "symbol": entry.symbol,

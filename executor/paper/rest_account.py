@@ -34,6 +34,13 @@ def key_info(call: Call) -> Row:
             "NFT": [],
             "Affiliate": [],
             "Earn": [],
+            "FiatP2P": [],
+            "FiatBybitPay": [],
+            "FiatConvertBroker": [],
+            "FiatGlobalPay": [],
+            "FiatBitPay": [],
+            "BitCard": [],
+            "ByXPost": [],
         },
         "ips": ["*"],
         "type": 1,
@@ -52,6 +59,9 @@ def key_info(call: Call) -> Row:
         "parentUid": "0",
         "kycLevel": "LEVEL_DEFAULT",
         "kycRegion": "",
+        "userIDInt64": "0",
+        "inviterIDInt64": "0",
+        "affiliateIDInt64": "0",
     }
 
 

@@ -167,8 +167,9 @@ async def test_settlements_are_booked_at_market_time(folder: Path) -> None:
             mark = series.candles.open[series.index_of(NOW + bar * STEP)]
             assert float(row["execFee"]) == pytest.approx(2 * mark * rate)
         log = await me.rest.get("/v5/account/transaction-log", type="SETTLEMENT")
-        booked = [row["funding"] for row in log["result"]["list"]]
-        assert booked == [row["execFee"] for row in reversed(paid)]
+        booked = [float(row["funding"]) for row in log["result"]["list"]]
+        assert booked == [-float(row["execFee"]) for row in reversed(paid)]
+        assert booked == [float(row["change"]) for row in log["result"]["list"]]
         history = await me.rest.get(
             "/v5/market/funding/history", category="linear", symbol="BTCUSDT"
         )

@@ -31,7 +31,7 @@ class Booking(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One line of the transaction log."""
+    """One line of the transaction log; ``funding`` is what the account gained by it."""
 
     number: int
     kind: Booking

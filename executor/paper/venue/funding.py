@@ -44,7 +44,7 @@ def _pay(
             quantity=position.size,
             price=mark,
             fee=ZERO,
-            funding=-gained,
+            funding=gained,
             cash=ZERO,
             balance=account.wallet,
             size_after=position.quantity,
