@@ -162,6 +162,11 @@ class _Watch(AbstractContextManager["_Watch"]):
         elif detail:
             self._stage.say(detail)
 
+    def note(self, run: FlowRun, detail: str) -> None:
+        """Change the words where ``run`` is the one that is shown."""
+        if run.id == self._shown:
+            self.show(run, detail)
+
     def close(self) -> None:
         """Close the stage shown, as done."""
         self._open.close()
@@ -185,6 +190,8 @@ def _follow(
     watch.show(run, f"{api.run_page(run)} waits to be started")
     while True:
         run = api.run(run.id)
+        if run.state == "RUNNING" and not closed:
+            watch.note(run, api.run_page(run))
         for child in api.children(run.id):
             seconds[child.flow] = child.seconds
             if child.id not in closed and child.state != "SCHEDULED":
@@ -196,8 +203,6 @@ def _follow(
         serving.check()
         if run.state == "SCHEDULED" and monotonic_s() > deadline_s:
             raise ProgramError(f"{api.run_page(run)} is not picked up; is another one running?")
-        if run.state == "RUNNING" and not seconds:
-            watch.show(run, api.run_page(run))
         pause.wait(POLL_S)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import PercentFormatter, ScalarFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
 from features.types import FloatArray, IntArray
@@ -91,6 +91,7 @@ def price_figure(
             f"{symbol}   {len(trades)} trades, {won} won" if trades else f"{symbol}   no trade"
         )
         axes.set_ylabel("price, USDT")
+        axes.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
         _dates(axes)
         return _png(figure)
 
