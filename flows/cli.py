@@ -46,10 +46,10 @@ COMMANDS: Final = (
         START,
         "Check this machine, and give the next step for each problem.",
     ),
-    ("ingest", "data:ingest", DATA, "Fetch candles and funding into the lake; resumes by itself."),
+    ("ingest", "data:ingest", DATA, "Bring candles into the lake, from the venue or from files."),
     ("quality", "data:quality", DATA, "Judge the lake's candles, symbol by symbol."),
     ("coverage", "data:coverage", DATA, "List what the lake holds."),
-    ("lake", "lake:app", DATA, "Work on the lake: import, export, pin, compact."),
+    ("lake", "lake:app", DATA, "Export stored candles, compact the lake's files."),
     (
         "features",
         "features:app",

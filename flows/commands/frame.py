@@ -71,12 +71,18 @@ def write_json(file: Path | None, result: Mapping[str, Any] | Sequence[Any]) -> 
 
 def table(title: str, columns: Iterable[str], rows: Iterable[Sequence[object]]) -> Table:
     """Return a table; numbers are right-aligned."""
-    rows = list(rows)
+    rows, columns = list(rows), list(columns)
     shown = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         cells = [row[index] for row in rows if row[index] not in {None, ""}]
         is_number = bool(cells) and all(isinstance(cell, int | float) for cell in cells)
-        shown.add_column(column, justify="right" if is_number else "left", overflow="fold")
+        is_last = index == len(columns) - 1
+        shown.add_column(
+            column,
+            justify="right" if is_number else "left",
+            no_wrap=not is_last,
+            overflow="fold" if is_last else "ellipsis",
+        )
     for row in rows:
         shown.add_row(*(_cell(value) for value in row))
     return shown

@@ -77,6 +77,7 @@ class Plan:
         """Return the variables that make the flows work on this run's own lake and names."""
         return {
             "TRIBAR_PATHS__LAKE": str(self.lake),
+            "TRIBAR_PATHS__DATASETS": str(self.lake.with_name("datasets")),
             "TRIBAR_PATHS__REPORTS": str(self.folder / "reports"),
             "TRIBAR_VENUE__ID": "bybit",
             "TRIBAR_VENUE__URL": paper_url,
@@ -150,7 +151,7 @@ def make_plan(
         seed=seed,
         trials=trials,
         folder=settings.paths.demo / stamp,
-        lake=settings.paths.demo / "lakes" / key,
+        lake=settings.paths.demo / "lakes" / key / "lake",
     )
 
 
