@@ -16,6 +16,7 @@ from features.errors import InputError
 from features.intervals import INTERVALS_MS
 from features.suggest import unknown_name
 from flows.lake.filenames import Kind
+from flows.lake.rows import ascends
 from flows.lake.tables import CANDLES, FUNDING, MARK, TableSpec
 
 SPECS: dict[Kind, TableSpec] = {"candles": CANDLES, "mark": MARK, "funding": FUNDING}
@@ -57,24 +58,42 @@ def read_rows(path: Path, kind: Kind, reading: Reading) -> pl.DataFrame:
     InputError
         Where the file cannot be read, lacks a column, or its stamps have no time zone.
     """
+    return _read(path, SPECS[kind], reading, SPECS[kind].values)
+
+
+def read_times(path: Path, kind: Kind, reading: Reading) -> pl.Series:
+    """Return the stamps of one file in UTC milliseconds, its other columns checked.
+
+    A column that holds numbers by its type is not read; one of texts is.
+    """
     spec = SPECS[kind]
+    schema = _open(path).collect_schema()
+    read = [
+        name
+        for name in spec.values
+        if not schema[_column(path, schema.names(), name, reading)].is_numeric()
+        or not path.name.endswith((".parquet", ".feather"))
+    ]
+    return _read(path, spec, reading, tuple(read))[spec.time]
+
+
+def _read(path: Path, spec: TableSpec, reading: Reading, names: tuple[str, ...]) -> pl.DataFrame:
     lazy = _open(path)
     present = lazy.collect_schema().names()
-    chosen = {"time": _column(path, present, "time", reading)}
-    chosen |= {name: _column(path, present, name, reading) for name in spec.values}
+    chosen = {name: _column(path, present, name, reading) for name in ("time", *names)}
     try:
         frame = lazy.select(pl.col(column).alias(name) for name, column in chosen.items()).collect()
-        values = frame.select(pl.col(name).cast(pl.Float64) for name in spec.values)
+        values = frame.select(pl.col(name).cast(pl.Float64) for name in names)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"{path.name}: {_line(error)}") from error
     times = _milliseconds(path, frame["time"], reading).rename(spec.time)
-    return values.insert_column(0, times)
+    return pl.DataFrame([times, *values.get_columns()])
 
 
 def check_interval(path: Path, times_ms: pl.Series, interval: str) -> None:
     """Refuse stamps that are not bars of ``interval``: another interval, mixed, off the grid."""
     step_ms = INTERVALS_MS[interval]
-    times = times_ms.unique().sort()
+    times = times_ms if ascends(times_ms) else times_ms.unique().sort()
     steps = times.diff().drop_nulls()
     if steps.is_empty():
         return
@@ -83,7 +102,8 @@ def check_interval(path: Path, times_ms: pl.Series, interval: str) -> None:
         names = {length: name for name, length in INTERVALS_MS.items()}
         found = names.get(usual, f"{usual} ms")
         raise InputError(f"{path.name}: the name says {interval}, the bars are {found} apart")
-    off = steps.filter(steps % step_ms != 0)
+    other = steps.filter(steps != step_ms)
+    off = other.filter(other % step_ms != 0)
     if not off.is_empty():
         raise InputError(
             f"{path.name}: mixed intervals: {off.len()} steps are no multiple of {interval}"

@@ -67,7 +67,7 @@ def import_files(
         series_of(venue, symbol, interval)
         for number, named in enumerate(files):
             on_progress(symbol, 0.3 * number / len(files), f"checking {named.path.name}")
-            _times(named, how)
+            _check(named, how)
     done = []
     for (symbol, interval, kind), files in groups.items():
         on_progress(symbol, 0.4, f"storing {kind} {interval}")
@@ -77,22 +77,27 @@ def import_files(
     return done
 
 
-def _times(named: Named, reading: Reading) -> pl.DataFrame:
-    """Read one file and check that its stamps are bars of the interval its name says."""
-    rows = fileread.read_rows(named.path, named.kind, reading)
-    if rows.is_empty():
+def _check(named: Named, reading: Reading) -> None:
+    """Refuse a file without rows, or whose stamps are not bars of the interval its name says."""
+    times = fileread.read_times(named.path, named.kind, reading)
+    if times.is_empty():
         raise InputError(f"{named.path.name}: holds no rows")
     if named.interval is not None:
-        fileread.check_interval(named.path, rows["open_ms"], named.interval)
-        return rows
-    return rows.with_columns(settlement_ms_expr("time_ms"))
+        fileread.check_interval(named.path, times, named.interval)
+
+
+def _rows(named: Named, reading: Reading) -> pl.DataFrame:
+    rows = fileread.read_rows(named.path, named.kind, reading)
+    if named.kind == "funding":
+        return rows.with_columns(settlement_ms_expr("time_ms"))
+    return rows
 
 
 def _store(
     lake: Lake, series: Series, kind: Kind, files: Sequence[Named], reading: Reading
 ) -> Imported:
     spec = fileread.SPECS[kind]
-    parts = [_times(named, reading) for named in files]
+    parts = [_rows(named, reading) for named in files]
     rows = pl.concat(parts)
     once = rows.unique(maintain_order=False).height if len(files) > 1 else rows.height
     distinct = rows[spec.time].n_unique()

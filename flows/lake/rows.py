@@ -71,4 +71,11 @@ def conform(spec: TableSpec, series: Series, frame: pl.DataFrame) -> pl.DataFram
                 f"{series.interval} grid, first {off[spec.time][0]}; stamps must be the bar's open "
                 "in UTC milliseconds"
             )
-    return rows.unique(spec.time, keep="last").sort(spec.time)
+    if ascends(rows[spec.time]):
+        return rows
+    return rows.unique(spec.time, keep="last", maintain_order=True).sort(spec.time)
+
+
+def ascends(times: pl.Series) -> bool:
+    """Return whether the times grow from row to row, so that sorting would change nothing."""
+    return bool((times.diff().drop_nulls() > 0).all())

@@ -121,6 +121,9 @@ class Lake:
             is_of(series), time.is_between(rows[spec.time].min(), rows[spec.time].max())
         )
         stored = span.select(spec.time, *spec.values).collect()
+        if stored.is_empty():
+            self.delta.append(table, rows, series.name)
+            return Upsert(inserted=rows.height)
         joined = rows.join(stored, on=spec.time, how="left", suffix="_old", coalesce=True)
         known = rows.select(pl.col(spec.time).is_in(stored[spec.time].implode())).to_series()
         differs = joined.select(
