@@ -86,7 +86,6 @@ class Refusal(StrEnum):
     NO_MODEL = "no_model"
     UNTRAINED_SYMBOL = "untrained_symbol"
     SHORT_HISTORY = "short_history"
-    NOT_WARM = "not_warm"
     BAD_FEATURE = "bad_feature"
     SCHEMA_MISMATCH = "schema_mismatch"
     # the decision chain

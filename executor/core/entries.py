@@ -6,6 +6,7 @@ exactly one decision record, approved or refused with one reason; a symbol witho
 one call and leaves nothing.
 """
 
+import math
 from typing import Final
 
 import numpy as np
@@ -41,6 +42,7 @@ from features.signals import primary_signal
 from features.types import FloatArray
 
 YEAR_MS: Final = 31_557_600_000
+UNPRICED: Final = "price"
 
 
 def enter(state: TradingState, event: BarClosed, params: Params, draft: Draft) -> None:
@@ -97,7 +99,7 @@ class _Chain:
         ]
         for idea, prediction in zip(ideas, self._model.predict_many(requests), strict=True):
             idea.prediction = prediction
-        ideas = [idea for idea in ideas if self._is_worth_it(idea)]
+        ideas = [idea for idea in ideas if self._is_worth_it(idea) and self._has_room(idea)]
         if not ideas:
             return
         ideas.sort(key=lambda idea: rank_key(idea.bar.symbol, idea.edge, idea.prediction))
@@ -158,6 +160,17 @@ class _Chain:
         self._refuse(idea, Refusal.EXPECTED_VALUE if no_edge else Refusal.NO_ECONOMICS)
         return False
 
+    def _has_room(self, idea: Idea) -> bool:
+        """Spare the work of selection and size where the guards or a full book refuse anyway."""
+        reason = held_back(self._state.guard, self._event.close_ms)
+        if not self._state.equity() > 0.0:
+            reason = Refusal.MARGIN
+        elif reason is None and len(self._held) >= self._params.selector.positions_max:
+            reason = Refusal.POSITIONS_MAX
+        if reason is not None:
+            self._refuse(idea, reason)
+        return reason is None
+
     def _try(self, idea: Idea, portfolio: Portfolio) -> None:
         symbol, side = idea.bar.symbol, idea.signal.side
         refused = select(symbol, side, portfolio.sides, portfolio.together, self._params.selector)
@@ -165,7 +178,7 @@ class _Chain:
             self._refuse(idea, refused)
             return
         intent, bound_by = self._intent(idea, portfolio)
-        if not intent.quantity > 0.0 and intent.reference_price > 0.0:
+        if not intent.quantity > 0.0 and bound_by != UNPRICED:
             self._refuse(idea, Refusal.SIZE_ZERO, intent, f"bound by {bound_by}")
             return
         instrument = self._params.instruments[symbol]
@@ -188,8 +201,8 @@ class _Chain:
         bar, side = idea.bar, idea.signal.side
         instrument, price = self._params.instruments[bar.symbol], bar.next_open
         profit, loss = self._fractions(idea)
-        quantity, bound_by, take, stop = 0.0, "price", 0.0, 0.0
-        if price > 0.0:
+        quantity, bound_by, take, stop = 0.0, UNPRICED, 0.0, 0.0
+        if 0.0 < price < math.inf:
             take, stop = barrier_prices(price, side, profit, loss)
             take, stop = quantise_barriers(side, take, stop, instrument.tick)
             sized = self._size(idea, portfolio, loss)

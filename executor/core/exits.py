@@ -9,11 +9,11 @@ never sent twice.
 from collections.abc import Mapping
 from dataclasses import replace
 
-from executor.core.contract import ExitReason
+from executor.core.contract import ExitReason, Verdict
 from executor.core.decide import time_is_up
 from executor.core.draft import Draft
 from executor.core.fills import quantise_price, quantise_quantity
-from executor.core.ideas import exit_record
+from executor.core.ideas import position_record
 from executor.core.order_ids import client_order_id
 from executor.core.params import Params
 from executor.core.state import TradingState
@@ -89,9 +89,7 @@ def send_exit(
         reference_price=price,
     )
     _ask(state, intent, draft)
-    draft.decisions.append(
-        exit_record(state, intent, position.probability, position.confidence, position.regime)
-    )
+    draft.decisions.append(position_record(state, position, time_ms, Verdict.EXIT, reason, intent))
 
 
 def flatten(state: TradingState, time_ms: int, leg: Leg, reason: ExitReason, draft: Draft) -> None:
@@ -218,6 +216,8 @@ def _manage_stop(
     state.ledger.positions[position.symbol] = moved
     if tightened:
         protect(moved, close_ms, "plan", draft)
+        record = position_record(state, moved, close_ms, Verdict.ADJUST, "plan", None)
+        draft.decisions.append(record)
 
 
 def _ask(state: TradingState, intent: OrderIntent, draft: Draft) -> None:

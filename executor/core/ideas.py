@@ -10,7 +10,7 @@ from typing import Final
 from executor.core.contract import Verdict
 from executor.core.model import Prediction
 from executor.core.state import TradingState
-from executor.core.types import Bar, Decision, OrderIntent
+from executor.core.types import Bar, Decision, OrderIntent, Position
 from features.signals import Signal
 from features.types import FloatArray
 
@@ -72,29 +72,34 @@ def entry_record(
     )
 
 
-def exit_record(
-    state: TradingState, intent: OrderIntent, probability: float, confidence: float, regime: str
+def position_record(
+    state: TradingState,
+    position: Position,
+    close_ms: int,
+    verdict: Verdict,
+    reason: str,
+    intent: OrderIntent | None,
 ) -> Decision:
-    """Return the record of an exit; what belongs to the entry alone is NaN."""
+    """Return the record of an exit or of a moved stop; what belongs to the entry alone is NaN."""
     return Decision(
-        close_ms=intent.close_ms,
-        symbol=intent.symbol,
-        verdict=Verdict.EXIT,
-        reason=intent.reason,
-        side=intent.side,
+        close_ms=close_ms,
+        symbol=position.symbol,
+        verdict=verdict,
+        reason=reason,
+        side=-position.side,
         score=_NAN,
-        confidence=confidence,
+        confidence=position.confidence,
         rule=0,
-        probability=probability,
+        probability=position.probability,
         expected_net=_NAN,
         standard_error=_NAN,
-        quantity=intent.quantity,
-        regime=regime,
+        quantity=intent.quantity if intent is not None else 0.0,
+        regime=position.regime,
         volatility=_NAN,
         equity=state.equity(),
-        reference_price=intent.reference_price,
-        stop_price=0.0,
-        take_price=0.0,
-        client_order_id=intent.client_order_id,
+        reference_price=intent.reference_price if intent is not None else 0.0,
+        stop_price=position.stop_price,
+        take_price=position.take_price,
+        client_order_id=intent.client_order_id if intent is not None else "",
         model=state.model_version,
     )

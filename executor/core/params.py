@@ -142,7 +142,7 @@ class Tuning(_Checked):
     """Self-tuning: how often, on how much evidence, how far.
 
     After an attempt the next one waits for ``trades_new`` more trades: the same evidence is not
-    asked twice.
+    asked twice. ``replay_rows_max`` bounds bars times symbols, which are kept in memory.
     """
 
     enabled: bool = True
@@ -155,6 +155,7 @@ class Tuning(_Checked):
     step_fraction: float = 0.15
     shrink_count: float = 100.0
     replay_bars: int = 672
+    replay_rows_max: int = 30_000
     bootstrap_draws: int = 400
     confidence: float = 0.90
 

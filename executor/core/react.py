@@ -6,6 +6,7 @@ event, exhaustive; decisions depend on market time alone; whatever the venue did
 it contradicts is said.
 """
 
+import math
 from dataclasses import replace
 from typing import assert_never
 
@@ -77,7 +78,9 @@ def _on_bars(state: TradingState, event: BarClosed, params: Params, draft: Draft
         return
     state.close_ms = event.close_ms
     state.bars_processed += 1
-    closes = {bar.symbol: bar.candle.close for bar in event.bars}
+    closes = {
+        bar.symbol: close for bar in event.bars if 0.0 < (close := bar.candle.close) < math.inf
+    }
     state.ledger.marks.update(closes)
     volumes = {bar.symbol: bar.candle.volume for bar in event.bars}
     state.closes.push((event.close_ms, closes, volumes))

@@ -170,6 +170,8 @@ def _protection(
     leverage = limits.leverage_max
     if instrument is not None:
         leverage = min(leverage, instrument.leverage_max)
+    if not leverage > 0.0:
+        return Refusal.LEVERAGE_LIMIT
     if not distance < 1.0 / leverage - limits.maintenance_margin:
         return Refusal.LIQUIDATION
     margin = intent.quantity * price / leverage  # 17

@@ -24,7 +24,7 @@ from features.exit_plan import ExitPlan
 from features.signals import ADAPTIVE_BOUNDS, SignalParams
 
 TRADES_KEPT: Final = 500
-FILLS_KEPT: Final = 20_000
+FILLS_KEPT: Final = 5_000
 ORDERS_KEPT: Final = 500
 STATE_FORMAT: Final = 1
 
@@ -105,10 +105,12 @@ class TradingState:
 
 def new_state(equity: float, params: Params) -> TradingState:
     """Return the state of an account that starts with ``equity`` and holds nothing."""
+    tuning = params.tuning
+    kept = min(tuning.replay_bars, tuning.replay_rows_max // max(1, len(params.instruments)))
     return TradingState(
         ledger=Ledger(start=equity, cash=equity),
         closes=RecentBars(params.selector.correlation_bars + 1),
-        recent=deque(maxlen=max(1, params.tuning.replay_bars)),
+        recent=deque(maxlen=max(1, kept)),
     )
 
 
@@ -117,7 +119,7 @@ def save(state: TradingState) -> dict[str, Any]:
     return {
         "format": STATE_FORMAT,
         "ledger": asdict(state.ledger),
-        "closes": [list(row) for row in state.closes.rows],
+        "closes": [list(row) for row in state.closes.rows[-state.closes.size :]],
         "guard": asdict(state.guard),
         "tuning": asdict(state.tuning),
         "close_ms": state.close_ms,

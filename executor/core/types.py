@@ -6,9 +6,11 @@ Rule: frozen, slotted, keyword-only; sides are +1 (buy, long) and -1 (sell, shor
 UTC milliseconds of market time; money is quote currency; rates and returns are fractions.
 """
 
+import math
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
+from features.errors import InputError
 from features.exit_plan import ExitPlan
 from features.types import Candle, FloatArray
 
@@ -26,7 +28,6 @@ class Leg(StrEnum):
     ENTRY = "e"
     EXIT = "x"
     PARTIAL_1 = "p1"
-    PARTIAL_2 = "p2"
     STOP = "s"
     KILL = "k"
     RECONCILE = "r"
@@ -69,6 +70,14 @@ class Instrument:
     leverage_max: float
     quantity_max: float = 1e18
     trading: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("tick", "lot", "quantity_min", "leverage_max", "quantity_max"):
+            value = getattr(self, name)
+            if not 0.0 < value < math.inf:
+                raise InputError(f"{self.symbol}: {name} is {value}; leave the symbol out")
+        if not 0.0 <= self.notional_min < math.inf:
+            raise InputError(f"{self.symbol}: notional_min is {self.notional_min}; leave it out")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -130,13 +139,6 @@ class Refused:
     side: int
     reason: str
     detail: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Approved:
-    """An entry that passed every check."""
-
-    intent: OrderIntent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

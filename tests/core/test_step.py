@@ -19,6 +19,7 @@ from executor.core.model import SymbolCoverage
 from executor.core.params import Guard, Limits, Selector, Session, Sizing
 from executor.core.state import restore, save
 from executor.core.types import FillKind, OrderStatus
+from features.errors import InputError
 from features.exit_plan import ExitPlan
 from tests.support.trading import (
     GOOD,
@@ -418,6 +419,28 @@ def test_set_takes_all_values_or_none() -> None:
     assert len(desk.state.adaptive()) == 6
 
 
+@pytest.mark.parametrize("price", [math.nan, math.inf, 0.0, -5.0])
+def test_a_bar_without_a_price_enters_nothing_and_leaves_the_books_alone(price: float) -> None:
+    desk = Desk([BTC, ETH])
+    desk.enter(ETH)
+    outcome = desk.close({BTC: LONG_ROW}, {BTC: price, ETH: price})
+    assert reasons(outcome) == [Refusal.PRICE_COLLAR]
+    assert desk.state.equity() == pytest.approx(10_000.0)
+
+
+def test_an_account_that_lost_everything_does_not_trade() -> None:
+    desk = Desk(params=parameters([BTC], guard=Guard(drawdown_halt=2.0, daily_loss_max=2.0)))
+    desk.state.ledger.cash = 0.0
+    assert reasons(desk.close({BTC: LONG_ROW})) == [Refusal.MARGIN]
+
+
+@pytest.mark.parametrize("name", ["tick", "lot", "leverage_max", "quantity_min"])
+@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
+def test_an_instrument_that_cannot_be_traded_is_refused_when_made(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=name):
+        instrument(BTC, **{name: value})
+
+
 # ---- fills nobody expected ---
 
 
@@ -466,7 +489,11 @@ def test_partial_take_profit_then_break_even_then_trailing() -> None:
     )
     (moved,) = desk.close(prices={BTC: 101.1}).protections
     assert moved.stop_price == 100.0
-    (trailed,) = desk.close(prices={BTC: 101.9}).protections
+    outcome = desk.close(prices={BTC: 101.9})
+    (trailed,) = outcome.protections
+    assert [(d.verdict, d.stop_price) for d in outcome.decisions] == [
+        (Verdict.ADJUST, trailed.stop_price)
+    ]
     assert trailed.stop_price == pytest.approx(100.9)
     assert desk.close(prices={BTC: 101.0}).protections == ()  # never wider
     outcome = desk.execute(
