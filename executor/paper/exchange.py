@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from executor.paper import replies
 from executor.paper.clock import Clock
+from executor.paper.disconnect import Disconnection
 from executor.paper.eventlog import EventLog
 from executor.paper.faults import Faults
 from executor.paper.hub import Hub
@@ -61,6 +62,7 @@ class Exchange:
             account.book(Booking.DEPOSIT, one.balance)
             self.state.accounts[one.name] = account
             self.by_key[one.api_key] = account
+        self.disconnection = Disconnection(self.state, self.hub, self.publish)
         self._begin()
 
     def _begin(self) -> None:

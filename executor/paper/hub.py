@@ -100,8 +100,8 @@ class Hub:
 
     def drop(self, connection: Connection) -> None:
         """Forget a connection that has ended."""
-        for topic in list(connection.topics):
-            if connection in self._listeners.get(topic, ()):
+        if connection in self.public:
+            for topic in list(connection.topics):
                 self.unsubscribe(connection, topic)
         for group in (self.public, self.private, self.trade):
             group.discard(connection)

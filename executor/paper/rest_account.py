@@ -67,12 +67,13 @@ def key_info(call: Call) -> Row:
 
 def account_info(call: Call) -> Row:
     """Return the account's margin mode and kind."""
+    window = call.exchange.disconnection.windows.get(call.owner.name)
     return {
         "marginMode": call.owner.margin_mode,
         "updatedTime": str(call.exchange.state.now_ms),
         "unifiedMarginStatus": UNIFIED_STATUS,
-        "dcpStatus": "OFF",
-        "timeWindow": 10,
+        "dcpStatus": "OFF" if window is None else "ON",
+        "timeWindow": window or 10,
         "smpGroup": 0,
         "isMasterTrader": False,
         "spotHedgingStatus": "OFF",
@@ -131,6 +132,12 @@ def set_margin_mode(call: Call) -> Row:
     return {"reasons": []}
 
 
+def set_disconnection(call: Call) -> Row:
+    """Set the window after which a lost private stream cancels the account's orders."""
+    call.exchange.disconnection.set_window(call.owner.name, call.params.integer("timeWindow", 0))
+    return {}
+
+
 ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("GET", "/v5/user/query-api"): key_info,
     ("GET", "/v5/account/info"): account_info,
@@ -139,4 +146,5 @@ ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("GET", "/v5/account/wallet-balance"): wallet_balance,
     ("GET", "/v5/account/transaction-log"): transaction_log,
     ("POST", "/v5/account/set-margin-mode"): set_margin_mode,
+    ("POST", "/v5/order/disconnected-cancel-all"): set_disconnection,
 }

@@ -61,6 +61,7 @@ def handler(exchange: Exchange, kind: str) -> Callable[[web.Request], Any]:
                     _receive(exchange, connection, message.data, answer)
         finally:
             exchange.hub.drop(connection)
+            exchange.disconnection.lost(connection)
             pump.cancel()
         return socket
 

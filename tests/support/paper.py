@@ -5,6 +5,7 @@ with a bound and always stops it. ``paper_here(...)`` is an async context manage
 same thing in this process: faster, and its venue can be looked into.
 """
 
+import asyncio
 import contextlib
 import json
 import os
@@ -12,7 +13,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,13 @@ async def paper_here(*arguments: str) -> AsyncIterator[PaperHere]:
         )
     finally:
         await runner.cleanup()
+
+
+async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Wait until ``condition()`` holds; fail after ``seconds``."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - it may be anything
+            await asyncio.sleep(0.005)
 
 
 async def acknowledge(paper: Paper, close_ms: int, client: str = "test") -> dict[str, Any]:
