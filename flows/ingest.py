@@ -15,8 +15,8 @@ from flows.artifacts import progress_page
 from flows.lake.candles import Request
 from flows.lake.download import download, failures, plain
 from flows.lake.store import Lake
-from flows.lake.venue import Access
 from flows.settings import load_settings
+from flows.universe import access_to, chosen_symbols
 
 
 @flow(name="ingest", persist_result=True, result_serializer="json")
@@ -32,7 +32,7 @@ def ingest(
     Parameters
     ----------
     symbols
-        Venue ids such as BTCUSDT; those of `configs/flows.toml` where not given.
+        Venue ids such as BTCUSDT; the configured universe where not given.
     interval
         Bar length, such as 15m or 1h.
     start_ms
@@ -56,9 +56,7 @@ def ingest(
     """
     settings = load_settings()
     lake = Lake(settings.paths.lake)
-    name = venue or settings.venue.id
-    access = Access(id=name, url=settings.venue.url if name == settings.venue.id else None)
-    wanted = symbols or list(settings.data.symbols)
+    wanted = symbols or chosen_symbols(settings, venue)
     request = Request(
         symbols=wanted,
         interval=interval or settings.data.interval,
@@ -67,7 +65,7 @@ def ingest(
         mark=settings.data.mark,
     )
     with progress_page("ingest", wanted) as on_progress:
-        reports = download(lake, access, request, on_progress)
+        reports = download(lake, access_to(settings, venue), request, on_progress)
     lake.tidy()
     failed = failures(reports)
     if FlowRunContext.get() is not None:

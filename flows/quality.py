@@ -18,6 +18,7 @@ from flows.lake.suite import document
 from flows.lake.verdict import Thresholds
 from flows.pages import image_page
 from flows.settings import load_settings
+from flows.universe import chosen_symbols
 
 
 @flow(name="quality", persist_result=True, result_serializer="json")
@@ -35,7 +36,7 @@ def quality(
         By symbol: ``verdict``, ``reasons``, ``history_days``, ``coverage``.
     """
     settings = load_settings()
-    wanted = symbols or list(settings.data.symbols)
+    wanted = symbols or chosen_symbols(settings, venue)
     step, name = interval or settings.data.interval, venue or settings.venue.id
     limits = Thresholds(**settings.quality.model_dump())
     lake = Lake(settings.paths.lake)

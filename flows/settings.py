@@ -84,6 +84,24 @@ class Data(Section):
         return value
 
 
+class Universe(Section):
+    """How symbols are chosen: the list in [data], or the venue's most liquid perpetuals."""
+
+    mode: Literal["fixed", "auto"] = "fixed"
+    quote_volume_min: float = Field(default=20_000_000.0, ge=0)
+    price_min: float = Field(default=0.0, ge=0)
+    count_max: int = Field(default=50, ge=1, le=1000)
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    refresh_minutes: int = Field(default=60, ge=1)
+
+
+class Coverage(Section):
+    """How much history is wanted, and how little is accepted."""
+
+    days: float = Field(default=730.0, gt=0)
+
+
 class Quality(Section):
     """When data may not be trained on; shares are fractions."""
 
@@ -213,6 +231,8 @@ class Settings(Section):
     paths: Paths = Paths()
     venue: Venue = Venue()
     data: Data = Data()
+    universe: Universe = Universe()
+    coverage: Coverage = Coverage()
     quality: Quality = Quality()
     signal: Signal = Signal()
     labels: Labels = Labels()
