@@ -111,8 +111,13 @@ def coverage(*, json: JsonFile = None) -> int:
     if not rows:
         console().print("The lake is empty. Fetch candles with [bold]tribar ingest[/].")
         return 0
-    shown = [(*row[:4], _day(row[4]), _day(row[5]), *row[6:]) for row in rows]
-    console().print(table("", COVERAGE, shown))
+    shown = [
+        (*row[1:4], _day(row[4]), _day(row[5]), row[6], row[7], f"{row[8]}: {row[9]}".rstrip(": "))
+        for row in rows
+    ]
+    for venue in sorted({str(row[0]) for row in rows}):
+        mine = [line for line, row in zip(shown, rows, strict=True) if row[0] == venue]
+        console().print(table(venue, (*COVERAGE[1:8], "training"), mine))
     return 0
 
 

@@ -72,7 +72,13 @@ def write_json(file: Path | None, result: Mapping[str, Any] | Sequence[Any]) -> 
 def table(title: str, columns: Iterable[str], rows: Iterable[Sequence[object]]) -> Table:
     """Return a table; numbers are right-aligned."""
     rows, columns = list(rows), list(columns)
-    shown = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Table(
+        title=title or None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for index, column in enumerate(columns):
         cells = [row[index] for row in rows if row[index] not in {None, ""}]
         is_number = bool(cells) and all(isinstance(cell, int | float) for cell in cells)

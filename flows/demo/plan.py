@@ -116,6 +116,9 @@ def make_plan(
     length_ms = interval_ms(interval)
     if not symbols or len(set(symbols)) != len(symbols):
         raise InputError("--symbols: name each symbol once, e.g. --symbols BTCUSDT,ETHUSDT")
+    for name, value in (("--days", days), ("--bars", bars), ("--trials", trials)):
+        if value is not None and value < 1:
+            raise InputError(f"{name}: {value} is too few; give 1 or more")
     if market == SIMULATED:
         first_ms, last_ms = None, None
     elif market.startswith(REPLAY) and market != REPLAY:
@@ -225,8 +228,6 @@ def _until_ms(train_until: str | None, first_ms: int | None, last_ms: int | None
 
 def _bars(bars: int | None, until_ms: int, last_ms: int | None, length_ms: int) -> int:
     """Return how many bars are traded."""
-    if bars is not None and bars < 1:
-        raise InputError(f"--bars: {bars} is too few; give 1 or more")
     if last_ms is None:
         return bars or BARS
     available = (last_ms - until_ms) // length_ms - 1  # the last opening tick needs a bar too
