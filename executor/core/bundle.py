@@ -149,6 +149,10 @@ def _load(files: Mapping[str, bytes], folder: str, width: int) -> Loaded:
         raise BundleError(
             f"{folder}{BOOSTER} takes {booster.num_features()} columns, the manifest names {width}"
         )
+    # The first answer is slow (lazy set-up): it is given here and not on the first signal.
+    answer = booster.inplace_predict(np.zeros((1, width)), validate_features=False)
+    if answer.shape != (1,) or not 0.0 <= float(answer[0]) <= 1.0:
+        raise BundleError(f"{folder}{BOOSTER} does not answer with a probability")
     return Loaded(booster=booster, linear=_read_linear(files[folder + LINEAR], folder, width))
 
 

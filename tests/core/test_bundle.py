@@ -191,6 +191,17 @@ def test_bytes_that_are_no_booster_are_refused_even_with_a_right_hash() -> None:
         unpack(files)
 
 
+def test_a_booster_that_gives_no_probabilities_is_refused() -> None:
+    market = small_market()
+    rows, outcomes = training_rows(market, "one_hot")
+    data = xgboost.QuantileDMatrix(rows, 5.0 + outcomes)
+    booster = xgboost.train({"objective": "reg:squarederror", "nthread": 1}, data, 3)
+    part = train_part(rows, outcomes)
+    wrong = Part(booster=bytes(booster.save_raw("ubj")), linear=part.linear)
+    with pytest.raises(BundleError, match="probability"):
+        pack(manifest_of(market), {"": wrong})
+
+
 finite = st.floats(-1e3, 1e3)
 
 

@@ -27,8 +27,7 @@ from executor.core.regime import regime_blocks, session_blocks, trend_state, vol
 from executor.core.types import Trade
 from features.compiled import compile_plain, compiled
 from features.errors import InputError
-from tests.core.test_tuning import trade
-from tests.support.trading import model_info, parameters
+from tests.support.trading import model_info, parameters, trade
 
 GUARD = Guard()
 

@@ -14,7 +14,6 @@ from executor.core.replay import Tape, closes, replay
 from executor.core.state import TradingState, new_state, restore, save
 from executor.core.step import step
 from executor.core.tuning import appetite, gain_bound, propose
-from executor.core.types import Trade
 from features.signals import ADAPTIVE_BOUNDS
 from features.types import Candles
 from tests.support.trading import (
@@ -25,34 +24,13 @@ from tests.support.trading import (
     FixedModel,
     model_info,
     parameters,
+    trade,
 )
 
 TUNING = Tuning()
 DEFAULTS = {name: bounds[0] for name, bounds in ADAPTIVE_BOUNDS.items()}
 WEAK_ROW = (0.005, 2.25, 2.25, 0.0, 0.01, 25.0, 0.01, 1.0)  # score 0.018: not quite a signal
 PERIOD = 20
-
-
-def trade(pnl: float) -> Trade:
-    return Trade(
-        symbol="AUSDT",
-        side=1,
-        quantity=1.0,
-        entry_price=100.0,
-        exit_price=100.0 + pnl,
-        gross=pnl,
-        fees=0.0,
-        funding=0.0,
-        pnl=pnl,
-        net_return=pnl / 100.0,
-        probability=0.5,
-        confidence=0.7,
-        regime="",
-        opened_ms=0,
-        closed_ms=1,
-        reason="take",
-        entry_id="",
-    )
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from executor.core.model import (
 from executor.core.params import Params
 from executor.core.state import TradingState, new_state
 from executor.core.step import step
-from executor.core.types import Bar, Fill, FillKind, Instrument, OrderIntent, Outcome
+from executor.core.types import Bar, Fill, FillKind, Instrument, OrderIntent, Outcome, Trade
 from features.signals import ADAPTIVE_BOUNDS, SignalParams
 from features.types import Candle, FloatArray
 
@@ -122,6 +122,29 @@ def bar(
     candle = replace(candle, **changes)
     features = None if row is None else np.array(row, dtype=np.float64)
     return Bar(symbol=symbol, candle=candle, next_open=candle.close, features=features)
+
+
+def trade(pnl: float) -> Trade:
+    """Return a closed trade that brought ``pnl``."""
+    return Trade(
+        symbol="AUSDT",
+        side=1,
+        quantity=1.0,
+        entry_price=100.0,
+        exit_price=100.0 + pnl,
+        gross=pnl,
+        fees=0.0,
+        funding=0.0,
+        pnl=pnl,
+        net_return=pnl / 100.0,
+        probability=0.5,
+        confidence=0.7,
+        regime="",
+        opened_ms=0,
+        closed_ms=1,
+        reason="take",
+        entry_id="",
+    )
 
 
 class Desk:
