@@ -193,9 +193,10 @@ class Settings(Section):
 
 
 def _override_sections() -> dict[str, type[Any]]:
-    """Return the sections of the risk profile: the dataclass fields of `Params`."""
+    """Return the sections of the risk profile; the costs are the model's and not among them."""
     sample = Params(interval_ms=1, instruments={})
-    return {f.name: type(v) for f in fields(Params) if is_dataclass(v := getattr(sample, f.name))}
+    parts = {f.name: getattr(sample, f.name) for f in fields(Params) if f.name != "costs"}
+    return {name: type(part) for name, part in parts.items() if is_dataclass(part)}
 
 
 def known_keys() -> dict[str, frozenset[str]]:

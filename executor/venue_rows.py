@@ -206,8 +206,8 @@ def pushed_candle(row: Row) -> Candle:
 
 
 def _checked(candle: Candle) -> Candle:
-    body = (candle.open, candle.close)
-    if not 0.0 < candle.low <= min(body) <= max(body) <= candle.high < math.inf:
+    opened, close, low, high = candle.open, candle.close, candle.low, candle.high
+    if not (0.0 < low <= opened <= high < math.inf and low <= close <= high):
         raise RowError(f"candle at {candle.open_ms} has impossible prices")
     if not 0.0 <= candle.volume < math.inf:
         raise RowError(f"candle at {candle.open_ms} has an impossible volume")

@@ -83,6 +83,9 @@ def deliver(emit: Emit, topic: str, message: Mapping[str, Any]) -> None:
         emit(AccountChanged(topic=topic))
         return
     for row in data:
+        if not isinstance(row, Mapping):
+            emit(Unreadable(topic=topic, reason="a row is not an object"))
+            continue
         try:
             event = _event(topic, row)
         except RetryableError as error:
