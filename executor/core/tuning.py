@@ -16,13 +16,14 @@ from typing import Final
 import numpy as np
 
 from executor.core.contract import NoticeCode
-from executor.core.model import tuned
+from executor.core.foresight import Foreseen
+from executor.core.model import Model, Request, tuned
 from executor.core.params import Params, Tuning
 from executor.core.react import react
 from executor.core.replay import Close, replay
 from executor.core.state import TradingState, new_state
 from executor.core.types import Notice, Trade
-from features.signals import ADAPTIVE_BOUNDS, SignalParams
+from features.signals import ADAPTIVE_BOUNDS, SignalParams, primary_signal
 from features.types import FloatArray
 
 # Which way a parameter moves to trade more. The weights of the score shape its direction, not how
@@ -125,11 +126,32 @@ def _returns(state: TradingState, signal: SignalParams, params: Params) -> Float
     quiet = replace(params, tuning=replace(params.tuning, enabled=False))
     start = state.ledger.start if state.ledger.start > 0.0 else 1.0
     fresh = new_state(start, quiet)
-    fresh.model, fresh.columns = state.model, state.columns
+    fresh.model, fresh.columns = _foreseen(state, signal), state.columns
     fresh.model_version, fresh.signal_params = state.model_version, signal
     done = replay(_recent(state), fresh, quiet, react)
     equity = np.asarray([start, *done.equity])
     return np.asarray(equity[1:] / equity[:-1] - 1.0, dtype=np.float64)
+
+
+def _foreseen(state: TradingState, signal: SignalParams) -> Model | None:
+    """Return the model with its answers to every signal that ``signal`` gives on the recent bars.
+
+    Answers are asked for only where the chain could ask: trained symbols, rows without a NaN.
+    """
+    model, columns = state.model, state.columns
+    if model is None or columns is None:
+        return None
+    expected = [
+        Request(symbol=bar.symbol, close_ms=event.close_ms, features=bar.features, signal=found)
+        for event in state.recent
+        for bar in event.bars
+        if bar.features is not None
+        and len(bar.features) == columns.width
+        and bar.symbol in model.info.symbols
+        and (found := primary_signal(bar.features, columns.index, signal)).side
+        and np.isfinite(bar.features).all()
+    ]
+    return Foreseen(model, expected)
 
 
 def _recent(state: TradingState) -> list[Close]:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from executor.core.bundle import Part, bundle_sha256, pack, unpack
+from executor.core.foresight import Foreseen
 from executor.core.linear import joined_probability, linear_score, logit, sigmoid
 from executor.core.manifest import BundleError, canonical, sha256
 from executor.core.model import Request
@@ -90,6 +91,18 @@ def test_many_requests_are_answered_as_each_alone() -> None:
     alone = [model.predict(r.symbol, r.features, r.signal) for r in requests]
     assert together == alone
     assert len({answer.probability for answer in together}) > 10
+
+
+def test_foresight_answers_as_the_model_itself() -> None:
+    model, market = unpack(small_bundle()), small_market()
+    requests = [
+        Request(symbol=SYMBOLS[0], close_ms=i, features=market.tapes[0].features[i], signal=LONG)
+        for i in range(300, 330)
+    ]
+    foreseen = Foreseen(model, requests[:20])
+    assert foreseen.predict_many(requests) == model.predict_many(requests)
+    assert foreseen.predict_many([]) == []
+    assert foreseen.info is model.info
 
 
 def test_single_symbol_bundles_answer_from_the_symbol_s_own_part() -> None:
