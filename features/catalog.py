@@ -1,66 +1,54 @@
 """The declared list of features: names, order, parameters and the schema hash.
 
 Decides which columns a model sees and in what order. Never computes one: ``batch`` and ``stream``
-run the kernels named here. Rule: a feature is one entry; changing a kernel's source, a parameter
+run the kernels named here. Rule: a feature is one entry (and a kernel in ``kernels/`` where it is
+new), scale-free or a fraction, so one model can serve many symbols; the last digits of a name are
+its length in bars, ``_x4`` is four base intervals a bar. Changing a kernel's source, a parameter
 or the order changes the schema hash, which travels with every model.
 """
 
 import hashlib
-import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from functools import cache, cached_property
 
-from features import volatility
 from features.errors import InputError
-from features.kernels import geometry, moving, windows
+from features.kernels.version import SOURCE_VERSION
+from features.node import Feature, Node
 from features.suggest import unknown_name
-
-VOLATILITY_WINDOW = volatility.VOLATILITY_WINDOW
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Feature:
-    """One column: a kernel run over bars of ``timeframe`` times the base interval.
-
-    ``n`` is the kernel's length in its own bars (0: the interval in minutes is filled in),
-    ``ring`` the values it keeps, ``lookback`` its bars until warm and settled to the last bit.
-    """
-
-    name: str
-    unit: str
-    kernel: Callable[..., tuple[Any, float]]
-    start: Any
-    n: int
-    ring: int
-    lookback: int
-    timeframe: int = 1
+from features.volatility import VOLATILITY_WINDOW
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Catalog:
     """An ordered list of features."""
 
     features: tuple[Feature, ...]
 
-    @property
+    def __post_init__(self) -> None:
+        if not self.features:
+            raise InputError("catalog: no features; name at least one")
+        names = [feature.name for feature in self.features]
+        double = next((name for name in names if names.count(name) > 1), None)
+        if double is not None:
+            raise InputError(f"catalog: feature {double!r} is listed twice")
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Column names, in order."""
         return tuple(feature.name for feature in self.features)
 
-    @property
+    @cached_property
     def warmup_bars(self) -> int:
         """Base bars until every feature is warm, whatever the history before."""
-        return max((f.lookback + 1) * f.timeframe for f in self.features)
+        return max(feature.lookback for feature in self.features)
 
-    @property
+    @cached_property
     def schema_hash(self) -> str:
-        """Sha256 over names, parameters and kernel source of every feature, in order."""
-        digest = hashlib.sha256()
-        for module in (geometry, moving, windows, volatility):
-            digest.update(inspect.getsource(module).encode())
-        for f in self.features:
-            digest.update(f"{f.name}|{f.kernel.__name__}|{f.n}|{f.ring}|{f.timeframe}\n".encode())
+        """Sha256 over the kernels' source version and every feature's name and node, in order."""
+        digest = hashlib.sha256(f"{SOURCE_VERSION}\n".encode())
+        for feature in self.features:
+            digest.update(f"{feature.name}|{feature.timeframe}|{feature.node}\n".encode())
         return digest.hexdigest()
 
     def subset(self, names: Iterable[str]) -> "Catalog":
@@ -73,113 +61,193 @@ class Catalog:
             chosen.append(known[name])
         return Catalog(tuple(chosen))
 
+    @property
+    def funding_names(self) -> tuple[str, ...]:
+        """Names of the features that need funding settlements."""
+        return tuple(f.name for f in self.features if f.node.reads("settled"))
 
-def _ema_z(name: str, n: int, timeframe: int = 1) -> Feature:
-    return Feature(
-        name=name,
-        unit="standard deviations",
-        kernel=moving.ema_z,
-        start=moving.EMA_Z_START,
-        n=n,
-        ring=VOLATILITY_WINDOW,
-        # An EMA forgets its seed to the last bit in about 16 n bars (measured, tests).
-        lookback=max(17 * n, 2 * VOLATILITY_WINDOW) + 1,
-        timeframe=timeframe,
+
+DEVIATIONS = "standard deviations"
+FRACTION = "fraction"
+SHARE = "share"
+
+VOLATILITY = Node("realised", ("close", "index"), (VOLATILITY_WINDOW,))
+RETURN = Node("log_return", ("close",), (1,))
+ATR = Node("atr", ("high", "low", "close"), (14,))
+
+
+def _ema_z(period: int) -> Node:
+    return Node(
+        "ema_distance", ("close", Node("ema", ("close",), (period,)), VOLATILITY), (period,)
     )
 
 
-def _recurrence(name: str, unit: str, kernel: Any, start: Any, n: int, timeframe: int) -> Feature:
-    # Bars until a recurrence has forgotten where it began, to the last bit (measured, tests).
-    lookback = {"rsi": 38 * n, "atr": 38 * n, "adx": 42 * n, "macd_histogram": 17 * (26 + n)}
-    return Feature(
-        name=name,
-        unit=unit,
-        kernel=kernel,
-        start=start,
-        n=n,
-        ring=1,
-        lookback=lookback[kernel.__name__],
-        timeframe=timeframe,
-    )
+def _return_z(horizon: int) -> Node:
+    change = Node("log_return", ("close",), (horizon,))
+    return Node("scaled_return", (change, VOLATILITY), (horizon,))
 
 
-def _window(name: str, unit: str, kernel: Any, start: Any, n: int, timeframe: int = 1) -> Feature:
-    return Feature(
-        name=name,
-        unit=unit,
-        kernel=kernel,
-        start=start,
-        n=n,
-        ring=n,
-        lookback=2 * n + 1,
-        timeframe=timeframe,
-    )
+def _macd(output: int) -> Node:
+    return Node("ratio", (Node("macd", ("close",), (12, 26, 9), output), ATR))
 
 
-def _plain(name: str, unit: str, kernel: Any, n: int = 0) -> Feature:
-    return Feature(
-        name=name,
-        unit=unit,
-        kernel=kernel,
-        start=geometry.PLAIN_START,
-        n=n,
-        ring=1,
-        lookback=1,
-    )
+def _adx(output: int) -> Node:
+    return Node("adx", ("high", "low", "close"), (14,), output)
 
 
-def _trend(suffix: str, timeframe: int, slow: int) -> list[Feature]:
-    """Return the features that every timeframe has; ``slow`` is the length of its longer EMA."""
+def _band(output: int) -> Node:
+    return Node("bollinger", ("close", "index"), (20,), output)
+
+
+def _donchian(window: int) -> Node:
+    return Node("donchian", ("high", "low", "close"), (window,))
+
+
+def _profile(width: float, output: int) -> Node:
+    return Node("volume_profile", ("high", "low", "close", "volume"), (96, width), output)
+
+
+def _shape(output: int) -> Node:
+    return Node("candle_shape", ("open", "high", "low", "close"), (), output)
+
+
+def _volatility_ratio(window: int) -> Node:
+    return Node("ratio", (Node("realised", ("close", "index"), (window,)), VOLATILITY))
+
+
+def _place(window: int) -> Node:
+    """Where the close lies between the extremes of the window."""
+    low = Node("rolling_min", ("low",), (window,))
+    high = Node("rolling_max", ("high",), (window,))
+    return Node("range_place", ("close", low, high))
+
+
+def _volume_z(window: int) -> Node:
+    return Node("rolling_z", ("volume", "index"), (window,))
+
+
+def _signed_volume(window: int) -> Node:
+    return Node("signed_volume", ("close", "volume"), (window,))
+
+
+def _price() -> list[Feature]:
+    """Return what the base bars' prices say."""
+    half_life = Node("fractional_log", ("close",), (0.4, 64))
     return [
-        _window(f"return_1{suffix}", "log", windows.log_return, 0, 1, timeframe),
-        _window(f"return_8{suffix}", "log", windows.log_return, 0, 8, timeframe),
-        _ema_z(f"ema_z_12{suffix}", 12, timeframe),
-        _ema_z(f"ema_z_{slow}{suffix}", slow, timeframe),
-        _recurrence(f"rsi_14{suffix}", "0-100", moving.rsi, moving.RSI_START, 14, timeframe),
-        _recurrence(
-            f"atr_14{suffix}", "fraction of close", moving.atr, moving.ATR_START, 14, timeframe
+        Feature(name="volatility_96", unit="fraction per bar", node=VOLATILITY),
+        Feature(name="volatility_ratio_24", unit="ratio", node=_volatility_ratio(24)),
+        Feature(
+            name="parkinson_48",
+            unit="fraction per bar",
+            node=Node("parkinson", ("high", "low", "index"), (48,)),
         ),
-        _window(
-            f"bollinger_z_20{suffix}",
-            "standard deviations",
-            windows.bollinger_z,
-            windows.MOMENTS_START,
-            20,
-            timeframe,
+        Feature(name="atr_14", unit=FRACTION, node=Node("ratio", (ATR, "close"))),
+        Feature(name="return_1", unit="log", node=RETURN),
+        Feature(name="return_z_4", unit=DEVIATIONS, node=_return_z(4)),
+        Feature(name="return_z_16", unit=DEVIATIONS, node=_return_z(16)),
+        Feature(name="return_z_96", unit=DEVIATIONS, node=_return_z(96)),
+        Feature(name="ema_z_12", unit=DEVIATIONS, node=_ema_z(12)),
+        Feature(name="ema_z_48", unit=DEVIATIONS, node=_ema_z(48)),
+        Feature(name="trend_z_96", unit=DEVIATIONS, node=_ema_z(96)),
+        Feature(
+            name="close_z_96",
+            unit=DEVIATIONS,
+            node=Node("rolling_z", ("close", "index"), (96,)),
+        ),
+        Feature(name="place_96", unit="-1 to 1", node=_place(96)),
+        Feature(name="rsi_14", unit="0 to 100", node=Node("rsi", ("close",), (14,))),
+        Feature(name="adx_14", unit="0 to 100", node=_adx(0)),
+        Feature(name="plus_di_14", unit="0 to 100", node=_adx(1)),
+        Feature(name="minus_di_14", unit="0 to 100", node=_adx(2)),
+        Feature(name="macd_line_26", unit="ATR", node=_macd(0)),
+        Feature(name="macd_signal_9", unit="ATR", node=_macd(1)),
+        Feature(name="macd_histogram_9", unit="ATR", node=_macd(2)),
+        Feature(name="bollinger_b_20", unit=SHARE, node=_band(0)),
+        Feature(name="bollinger_width_20", unit=FRACTION, node=_band(1)),
+        Feature(name="donchian_48", unit="-1 to 1 inside", node=_donchian(48)),
+        Feature(name="fractional_64", unit="log", node=half_life),
+    ]
+
+
+def _trading() -> list[Feature]:
+    """Return what volume and single candles say."""
+    shapes = ("body", "upper_wick", "lower_wick", "gap")
+    patterns = ("doji", "hammer", "engulfing", "star", "inside", "march")
+    return [
+        Feature(name="volume_z_96", unit=DEVIATIONS, node=_volume_z(96)),
+        Feature(name="signed_volume_48", unit="-1 to 1", node=_signed_volume(48)),
+        Feature(name="control_distance_96", unit="log", node=_profile(0.002, 0)),
+        Feature(name="value_place_96", unit="-1 to 1 inside", node=_profile(0.002, 1)),
+        *(Feature(name=name, unit=SHARE, node=_shape(i)) for i, name in enumerate(shapes)),
+        *(
+            Feature(
+                name=name,
+                unit="strength",
+                node=Node("candle_patterns", ("open", "high", "low", "close"), (), i),
+            )
+            for i, name in enumerate(patterns)
         ),
     ]
 
 
+def _clock() -> list[Feature]:
+    """Return the session, and what funding says."""
+    times = ("day_sine", "day_cosine", "week_sine", "week_cosine", "us_session", "weekend")
+    carry = ("funding_rate", "funding_mean_9", "funding_due")
+    return [
+        *(
+            Feature(name=name, unit="-1 to 1", node=Node("session", ("close_ms",), (), i))
+            for i, name in enumerate(times)
+        ),
+        *(
+            Feature(
+                name=name,
+                unit=SHARE if name == "funding_due" else "fraction per settlement",
+                node=Node("funding", ("close_ms", "settled", "rate"), (9,), i),
+            )
+            for i, name in enumerate(carry)
+        ),
+    ]
+
+
+def _higher(k: int) -> list[Feature]:
+    """Return what every higher timeframe has."""
+    return [
+        Feature(
+            name=f"volatility_ratio_24_x{k}", unit="ratio", node=_volatility_ratio(24), timeframe=k
+        ),
+        Feature(name=f"return_1_x{k}", unit="log", node=RETURN, timeframe=k),
+        Feature(name=f"return_z_8_x{k}", unit=DEVIATIONS, node=_return_z(8), timeframe=k),
+        Feature(name=f"ema_z_12_x{k}", unit=DEVIATIONS, node=_ema_z(12), timeframe=k),
+        Feature(name=f"bollinger_b_20_x{k}", unit=SHARE, node=_band(0), timeframe=k),
+        Feature(name=f"donchian_24_x{k}", unit="-1 to 1 inside", node=_donchian(24), timeframe=k),
+        Feature(name=f"volume_z_48_x{k}", unit=DEVIATIONS, node=_volume_z(48), timeframe=k),
+        Feature(
+            name=f"signed_volume_24_x{k}", unit="-1 to 1", node=_signed_volume(24), timeframe=k
+        ),
+    ]
+
+
+def _higher_trend(k: int) -> list[Feature]:
+    """Return what only the first higher timeframe has: its averages would be long in base bars."""
+    return [
+        Feature(name=f"ema_z_48_x{k}", unit=DEVIATIONS, node=_ema_z(48), timeframe=k),
+        Feature(
+            name=f"atr_14_x{k}", unit=FRACTION, node=Node("ratio", (ATR, "close")), timeframe=k
+        ),
+        Feature(
+            name=f"rsi_14_x{k}", unit="0 to 100", node=Node("rsi", ("close",), (14,)), timeframe=k
+        ),
+        Feature(name=f"adx_14_x{k}", unit="0 to 100", node=_adx(0), timeframe=k),
+        Feature(name=f"macd_histogram_9_x{k}", unit="ATR", node=_macd(2), timeframe=k),
+        Feature(name=f"bollinger_width_20_x{k}", unit=FRACTION, node=_band(1), timeframe=k),
+        Feature(name=f"control_distance_96_x{k}", unit="log", node=_profile(0.005, 0), timeframe=k),
+    ]
+
+
+@cache
 def default_catalog() -> Catalog:
     """Return the features that models are trained on by default."""
-    fraction = "fraction of close"
-    deviations = "standard deviations"
-    start = windows.MOMENTS_START
-    base = [
-        Feature(
-            name=f"volatility_{VOLATILITY_WINDOW}",
-            unit="fraction per bar",
-            kernel=moving.volatility,
-            start=volatility.VOLATILITY_START,
-            n=VOLATILITY_WINDOW,
-            ring=VOLATILITY_WINDOW,
-            lookback=2 * VOLATILITY_WINDOW + 1,
-        ),
-        *_trend("", 1, 48),
-        _recurrence("adx_14", "0-100", moving.adx, moving.ADX_START, 14, 1),
-        _window("return_32", "log", windows.log_return, 0, 32),
-        _window("return_96", "log", windows.log_return, 0, 96),
-        _ema_z("trend_z_96", 96),
-        _recurrence("macd_histogram_9", fraction, moving.macd_histogram, moving.MACD_START, 9, 1),
-        _window("bollinger_width_20", fraction, windows.bollinger_width, start, 20),
-        _window("volume_z_96", deviations, windows.volume_z, start, 96),
-        _window("parkinson_48", "fraction per bar", windows.parkinson, start, 48),
-        _window("donchian_48", "-1 to 1", windows.donchian, windows.COUNT_START, 48),
-        _plain("body", "-1 to 1", geometry.body),
-        _plain("upper_wick", "0 to 1", geometry.upper_wick),
-        _plain("lower_wick", "0 to 1", geometry.lower_wick),
-        _plain("day_fraction", "0 to 1", geometry.day_fraction),
-        _plain("week_fraction", "0 to 1", geometry.week_fraction),
-    ]
-    adx_x4 = _recurrence("adx_14_x4", "0-100", moving.adx, moving.ADX_START, 14, 4)
-    return Catalog((*base, *_trend("_x4", 4, 48), adx_x4, *_trend("_x16", 16, 24)))
+    return Catalog(
+        (*_price(), *_trading(), *_clock(), *_higher(4), *_higher_trend(4), *_higher(16))
+    )

@@ -36,8 +36,8 @@ ADAPTIVE_BOUNDS: Final[dict[str, tuple[float, float, float]]] = {
 INPUTS: Final[dict[int, tuple[str, ...]]] = {
     MOMENTUM: ("ema_z_12", "ema_z_48", "volume_z_96", "return_1"),
     TREND: ("ema_z_12", "trend_z_96", "macd_histogram_9", "adx_14"),
-    BREAKOUT: ("bollinger_z_20", "donchian_48", "volume_z_96", "adx_14"),
-    REVERSION: ("bollinger_z_20", "rsi_14", "adx_14", "return_1"),
+    BREAKOUT: ("bollinger_b_20", "donchian_48", "volume_z_96", "adx_14"),
+    REVERSION: ("bollinger_b_20", "rsi_14", "adx_14", "return_1"),
 }
 HIGHER: Final = "ema_z_48_x4"
 
@@ -99,14 +99,19 @@ def trend_score(short_z: float, long_z: float, histogram: float, adx: float) -> 
     return lead if agreed and adx >= 20.0 else 0.0
 
 
-def breakout_score(band_z: float, place: float, volume_z: float, adx: float) -> float:
-    """Return the distance beyond the band where the close is an extreme on volume, else 0."""
-    outside = (band_z > 0.0 and place >= 1.0) or (band_z < 0.0 and place <= -1.0)
+def breakout_score(band: float, place: float, volume_z: float, adx: float) -> float:
+    """Return the distance from the mean where the close broke band and channel on volume, else 0.
+
+    ``band`` is Bollinger's %b, ``place`` the close in Donchian's channel of the bars before it.
+    """
+    band_z = 4.0 * band - 2.0
+    outside = (band_z > 0.0 and place > 1.0) or (band_z < 0.0 and place < -1.0)
     return 0.01 * band_z if outside and volume_z > 0.0 and adx >= 15.0 else 0.0
 
 
-def reversion_score(band_z: float, rsi: float, adx: float, change: float) -> float:
+def reversion_score(band: float, rsi: float, adx: float, change: float) -> float:
     """Return the distance back to the mean where RSI is stretched and no trend runs, else 0."""
+    band_z = 4.0 * band - 2.0
     turned = (band_z < 0.0 and rsi < 30.0 and change > 0.0) or (
         band_z > 0.0 and rsi > 70.0 and change < 0.0
     )

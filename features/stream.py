@@ -6,84 +6,146 @@ never differs from ``features.batch`` in a single bit. Rule: all that it remembe
 """
 
 import math
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from features.bars import FOLD_START, Fold, fold, overdue
-from features.catalog import Catalog, Feature
+from features.catalog import Catalog
 from features.errors import InputError
+from features.node import BAR_COLUMNS
+from features.plan import Frame, Step, frames
 from features.types import Candle, FloatArray
+from features.validation import check_candle, check_rate
 
-MINUTE_MS = 60_000
+
+class _Timeframe:
+    """The values and states of one timeframe, advanced at its own closes."""
+
+    def __init__(self, frame: Frame, interval_ms: int) -> None:
+        self.timeframe = frame.timeframe
+        self.fold: Fold = FOLD_START
+        self.states = [step.kernel.start(*step.parameters) for step in frame.steps]
+        self.values: list[Any] = [math.nan] * frame.slots
+        self._interval_ms = interval_ms * frame.timeframe
+        self._steps = [self._prepared(step) for step in frame.steps]
+        self._published = list(zip(frame.columns, frame.sources, strict=True))
+
+    @staticmethod
+    def _prepared(step: Step) -> tuple[Any, ...]:
+        single = step.inputs[0] if len(step.inputs) == 1 else -1
+        end = step.output + step.kernel.outputs if step.kernel.outputs > 1 else 0
+        return step.kernel.update, itemgetter(*step.inputs), single, step.guards, step.output, end
+
+    def advance(self, index: int, bar: tuple[float, ...], row: list[float]) -> None:
+        """Take a closed bar (open, high, low, close, volume, settled, rate) of this timeframe."""
+        values, states = self.values, self.states
+        values[: len(BAR_COLUMNS)] = (index, (index + 1) * self._interval_ms, *bar)
+        for number, (update, pick, single, guards, output, end) in enumerate(self._steps):
+            cold = False
+            for guard in guards:
+                if values[guard] != values[guard]:
+                    cold = True
+            if cold:
+                continue
+            if single >= 0:
+                states[number], value = update(states[number], values[single])
+            else:
+                states[number], value = update(states[number], *pick(values))
+            if end:
+                values[output:end] = value
+            else:
+                values[output] = value
+        for column, source in self._published:
+            row[column] = values[source]
 
 
 class FeatureStream:
-    """The features of one symbol, bar by bar."""
+    """The features of one symbol, bar by bar.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        What to compute.
+    interval_ms : int
+        Length of a base bar.
+    """
 
     def __init__(self, catalog: Catalog, interval_ms: int) -> None:
+        if interval_ms <= 0:
+            raise InputError(f"feature stream: interval_ms is {interval_ms}; it must be above 0")
         self._catalog = catalog
         self._interval_ms = interval_ms
-        self._states: list[Any] = [feature.start for feature in catalog.features]
-        self._rings: list[list[float]] = [[0.0] * feature.ring for feature in catalog.features]
-        self._values = [math.nan] * len(catalog.features)
-        self._lengths = [
-            feature.n or interval_ms * feature.timeframe // MINUTE_MS
-            for feature in catalog.features
-        ]
-        frames = sorted({feature.timeframe for feature in catalog.features} - {1})
-        self._folds: dict[int, Fold] = dict.fromkeys(frames, FOLD_START)
-        self._columns: dict[int, list[tuple[int, Feature]]] = {k: [] for k in (1, *frames)}
-        for column, feature in enumerate(catalog.features):
-            self._columns[feature.timeframe].append((column, feature))
+        self._row = [math.nan] * len(catalog.features)
+        base, *higher = (_Timeframe(frame, interval_ms) for frame in frames(catalog))
+        self._base = base
+        self._higher = higher
         self.last_open_ms: int | None = None
 
     def update(self, candle: Candle, funding_rate: float | None = None) -> FloatArray:
         """Take a closed bar and return its row, float64 of shape (n_features,).
 
+        Parameters
+        ----------
+        candle : Candle
+            The bar after the last one; bars may be missing between them.
+        funding_rate : float or None
+            The newest rate settled after the last bar's close and at or before this one's, None
+            where there was none (``features.funding.settled_between``).
+
+        Returns
+        -------
+        ndarray
+            NaN in a feature that is not warm yet.
+
         Raises
         ------
         InputError
-            Where the bar is not after the last one.
+            Before anything is changed, where the bar is not after the last one, or a number in it
+            cannot be.
         """
-        del funding_rate
-        if self.last_open_ms is not None and candle.open_ms <= self.last_open_ms:
-            raise InputError(
-                f"bar {candle.open_ms} is not after {self.last_open_ms}: feed bars in order"
-            )
-        self.last_open_ms = candle.open_ms
-        index = candle.open_ms // self._interval_ms
-        bar = (candle.open, candle.high, candle.low, candle.close, candle.volume)
-        self._advance(1, index, bar)
-        for k, state in self._folds.items():
-            late = state
-            if overdue(late, index, k):
-                self._advance(k, late[0], late[2:])
-            folded, ended = fold(late, index, k, *bar)
-            self._folds[k] = folded
+        check_candle(candle, self._interval_ms, self.last_open_ms)
+        if funding_rate is not None:
+            check_rate(funding_rate)
+        self.last_open_ms = int(candle.open_ms)
+        index = self.last_open_ms // self._interval_ms
+        bar = (
+            float(candle.open),
+            float(candle.high),
+            float(candle.low),
+            float(candle.close),
+            float(candle.volume),
+            0.0 if funding_rate is None else 1.0,
+            0.0 if funding_rate is None else float(funding_rate),
+        )
+        row = self._row
+        self._base.advance(index, bar, row)
+        for one in self._higher:
+            k, before = one.timeframe, one.fold
+            if overdue(before, index, k):
+                one.advance(before[0], before[2:], row)
+            after, ended = fold(before, index, k, *bar)
+            one.fold = after
             if ended:
-                self._advance(k, folded[0], folded[2:])
-        return np.array(self._values)
-
-    def _advance(self, k: int, index: int, bar: tuple[float, ...]) -> None:
-        for column, feature in self._columns[k]:
-            self._states[column], self._values[column] = feature.kernel(
-                self._states[column], self._rings[column], self._lengths[column], index, *bar
-            )
+                one.advance(after[0], after[2:], row)
+        return np.array(row)
 
     def state(self) -> dict[str, Any]:
-        """Return all that is remembered, as lists and numbers."""
+        """Return all that is remembered, as lists and numbers (NaN as None)."""
         return {
             "schema": self._catalog.schema_hash,
             "interval_ms": self._interval_ms,
             "last_open_ms": self.last_open_ms,
-            "states": list(self._states),
-            "rings": [list(ring) for ring in self._rings],
-            "values": [None if math.isnan(value) else value for value in self._values],
-            "folds": {
-                str(k): [None if math.isnan(x) else x for x in fold_]
-                for k, fold_ in self._folds.items()
-            },
+            "row": _plain(self._row),
+            "frames": [
+                {
+                    "fold": _plain(one.fold),
+                    "values": _plain(one.values),
+                    "states": _plain(one.states),
+                }
+                for one in (self._base, *self._higher)
+            ],
         }
 
     @classmethod
@@ -93,22 +155,40 @@ class FeatureStream:
         Raises
         ------
         InputError
-            Where the state belongs to another catalog or interval.
+            Where the state belongs to another catalog or interval, or is damaged.
         """
-        if state["schema"] != catalog.schema_hash or state["interval_ms"] != interval_ms:
-            raise InputError("the saved stream belongs to other features: warm up from history")
         stream = cls(catalog, interval_ms)
-        stream.last_open_ms = state["last_open_ms"]
-        stream._states = [_tuples(part) for part in state["states"]]
-        stream._rings = [list(ring) for ring in state["rings"]]
-        stream._values = [math.nan if value is None else value for value in state["values"]]
-        for k, parts in state["folds"].items():
-            group, whole, *prices = [math.nan if part is None else part for part in parts]
-            first, top, bottom, last, total = prices
-            stream._folds[int(k)] = (int(group), int(whole), first, top, bottom, last, total)
+        known = (catalog.schema_hash, interval_ms)
+        if (state.get("schema"), state.get("interval_ms")) != known:
+            raise InputError("the saved stream belongs to other features: warm up from history")
+        try:
+            stream._take(state)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"the saved stream is damaged ({error}): warm up again") from None
         return stream
 
+    def _take(self, state: dict[str, Any]) -> None:
+        last = state["last_open_ms"]
+        self.last_open_ms = None if last is None else int(last)
+        self._row = _like(self._row, state["row"])
+        for one, saved in zip((self._base, *self._higher), state["frames"], strict=True):
+            one.fold = _like(one.fold, saved["fold"])
+            one.values = _like(one.values, saved["values"])
+            one.states = _like(one.states, saved["states"])
 
-def _tuples(part: Any) -> Any:
-    """Return nested lists as nested tuples."""
-    return tuple(_tuples(x) for x in part) if isinstance(part, list | tuple) else part
+
+def _plain(part: Any) -> Any:
+    """Return nested tuples as lists, and NaN as None."""
+    if isinstance(part, tuple | list):
+        return [_plain(x) for x in part]
+    return None if isinstance(part, float) and math.isnan(part) else part
+
+
+def _like(template: Any, saved: Any) -> Any:
+    """Return ``saved`` in the shape and number types of ``template``."""
+    if isinstance(template, tuple | list):
+        parts = [_like(x, y) for x, y in zip(template, saved, strict=True)]
+        return tuple(parts) if isinstance(template, tuple) else parts
+    if saved is None:
+        return math.nan
+    return type(template)(saved)

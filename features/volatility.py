@@ -1,7 +1,8 @@
 """The per-bar volatility that labels, slippage, sizing and the paper exchange share.
 
 Decides the number called ``volatility_96``: the root mean square of the log returns of the last 96
-bars, a fraction per bar. Never annualises. Rule: whoever needs "the volatility" takes this one.
+bars (their standard deviation about zero), a fraction per bar. Never annualises.
+Rule: whoever needs "the volatility" takes this one.
 """
 
 import math
@@ -29,22 +30,33 @@ def bar_volatility(
     close : float
         Close of the bar, above 0.
     """
+    return windowed_volatility(state, ring, VOLATILITY_WINDOW, index, close)
+
+
+def windowed_volatility(
+    state: Volatility, ring: MutableSequence[float], window: int, index: int, close: float
+) -> tuple[Volatility, float]:
+    """Return the state and the volatility of the last ``window`` returns, NaN until there are.
+
+    The sum of squares is taken anew, from the oldest, at the first bar of every block of
+    ``window`` absolute indices, so two histories agree to the last bit after 2·window + 1 bars.
+    """
     count, block, last, total = state
-    now = index // VOLATILITY_WINDOW
+    now = index // window
     if count == 0:
         return (1, now, close, 0.0), math.nan
     change = math.log(close / last)
-    slot = (count - 1) % VOLATILITY_WINDOW
-    old = ring[slot] if count > VOLATILITY_WINDOW else 0.0
+    slot = (count - 1) % window
+    old = ring[slot] if count > window else 0.0
     ring[slot] = change * change
     if now != block:
-        held = min(count, VOLATILITY_WINDOW)
+        held = min(count, window)
         total = 0.0
         for i in range(held):
-            total += ring[(count - held + i) % VOLATILITY_WINDOW]
+            total += ring[(count - held + i) % window]
     else:
         total += ring[slot] - old
     value = math.nan
-    if count >= VOLATILITY_WINDOW:
-        value = math.sqrt(total / VOLATILITY_WINDOW) if total > 0.0 else 0.0
+    if count >= window:
+        value = math.sqrt(total / window) if total > 0.0 else 0.0
     return (count + 1, now, close, total), value

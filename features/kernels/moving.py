@@ -1,200 +1,61 @@
-"""Kernels that remember the price by recurrence: EMA distance, RSI, MACD, ATR, ADX.
+"""Moving averages and the distance of the price from them.
 
-Decides the recurrences, their seeds and their warm-up. Never looks past the bar it is given.
-Rule: undecorated ``kernel(state, ring, n, index, open, high, low, close, volume) -> (state,
-value)`` over floats and tuples, NaN until warm, no ``**``; compiled for a history, interpreted for
-one bar, equal to the last bit.
+Decides the recurrences and their seeds (TA-Lib's). Never looks past the value it is given.
+Rule: undecorated ``update(state, inputs…) -> (state, value)``; parameters live in the state; NaN
+until warm; no ``**``, no ``sum()``, every division guarded.
 """
 
 import math
-from collections.abc import MutableSequence
 
-from features.volatility import VOLATILITY_START, Volatility, bar_volatility
+from features.kernels.windows import Moments, moments, moments_start
 
-Ema = tuple[int, float]
-EMA_START: Ema = (0, 0.0)
-EMA_Z_START: tuple[Ema, Volatility] = (EMA_START, VOLATILITY_START)
-Rsi = tuple[int, float, float, float]
-RSI_START: Rsi = (0, 0.0, 0.0, 0.0)
-MACD_START: tuple[Ema, Ema, Ema] = (EMA_START, EMA_START, EMA_START)
-Atr = tuple[int, float, float]
-ATR_START: Atr = (0, 0.0, 0.0)
-Adx = tuple[int, float, float, float, float, float, float, float]
-ADX_START: Adx = (0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+Ema = tuple[int, int, float, float]  # period, values seen, gain, sum or average
 
 
-def ema(state: Ema, n: int, x: float) -> tuple[Ema, float]:
-    """Return the EMA of ``n`` values, seeded with the mean of the first n (TA-Lib's seed).
+def ema_start(period: int) -> Ema:
+    """Return the state of :func:`ema` before its first value."""
+    return (period, 0, 2.0 / (period + 1.0), 0.0)
 
-    e_t = e_{t-1} + 2/(n+1)·(x_t - e_{t-1}); unit of x; NaN for the first n-1 values.
+
+def ema(state: Ema, x: float) -> tuple[Ema, float]:
+    """Exponential moving average e += 2/(n+1)·(x - e), seeded with the mean of n values.
+
+    Unit of x; NaN for the first n-1 values. Forgets its seed to the last bit, in time. Source:
+    TA-Lib ``EMA``.
     """
-    count, value = state
+    period, count, gain, value = state
     count += 1
-    if count < n:
-        return (count, value + x), math.nan
-    value = (value + x) / n if count == n else value + (2.0 / (n + 1.0)) * (x - value)
-    return (count, value), value
+    if count < period:
+        return (period, count, gain, value + x), math.nan
+    value = (value + x) / period if count == period else value + gain * (x - value)
+    return (period, count, gain, value), value
 
 
-def ema_z(
-    state: tuple[Ema, Volatility],
-    ring: MutableSequence[float],
-    n: int,
-    index: int,
-    open_: float,
-    high: float,
-    low: float,
-    close: float,
-    volume: float,
-) -> tuple[tuple[Ema, Volatility], float]:
-    """Return close/EMA_n - 1 in its own standard deviations under a random walk (DESIGN §3).
+def sma_start(period: int) -> Moments:
+    """Return the state of :func:`sma` before its first value."""
+    return moments_start(period)
 
-    z = (close/EMA - 1) / (σ·(n-1)/(2√n)) with σ the volatility of 96 bars; 0 where the price did
-    not move at all; NaN until both are warm.
+
+def sma(state: Moments, x: float, index: int) -> tuple[Moments, float]:
+    """Mean of the last n values; unit of x; NaN for the first n-1. Source: TA-Lib ``SMA``."""
+    state, mean, _ = moments(state, x, index)
+    return state, mean
+
+
+def ema_distance_start(period: int) -> float:
+    """Return (n-1)/(2√n), the deviation of log(price/EMA) in units of one step's."""
+    return (period - 1.0) / (2.0 * math.sqrt(period))
+
+
+def ema_distance(
+    state: float, close: float, average: float, volatility: float
+) -> tuple[float, float]:
+    """Close above its EMA in standard deviations under a random walk (DESIGN §3).
+
+    z = (close/EMA - 1) / (σ·(n-1)/(2√n)), since the EMA's lag has the variance σ²q²/(1-q²) with
+    q = (n-1)/(n+1). Unit 1; no lookback of its own; 0 where the price did not move at all.
     """
-    average, spread = state
-    average, value = ema(average, n, close)
-    spread, sigma = bar_volatility(spread, ring, index, close)
-    scale = sigma * (n - 1.0) / (2.0 * math.sqrt(float(n)))
-    if math.isnan(value) or math.isnan(scale):
-        return (average, spread), math.nan
-    return (average, spread), (close / value - 1.0) / scale if scale > 0.0 else 0.0
-
-
-def rsi(
-    state: Rsi,
-    ring: MutableSequence[float],
-    n: int,
-    index: int,
-    open_: float,
-    high: float,
-    low: float,
-    close: float,
-    volume: float,
-) -> tuple[Rsi, float]:
-    """Return Wilder's relative strength index, 0 to 100; NaN for the first n bars.
-
-    RSI = 100·G/(G+L), G and L the smoothed gains and losses (Wilder 1978); 0 where nothing moved.
-    """
-    count, last, gains, losses = state
-    count += 1
-    if count == 1:
-        return (count, close, gains, losses), math.nan
-    change = close - last
-    gain = max(change, 0.0)
-    loss = max(-change, 0.0)
-    if count <= n + 1:
-        gains += gain
-        losses += loss
-        if count < n + 1:
-            return (count, close, gains, losses), math.nan
-        gains /= n
-        losses /= n
-    else:
-        gains = (gains * (n - 1) + gain) / n
-        losses = (losses * (n - 1) + loss) / n
-    both = gains + losses
-    return (count, close, gains, losses), 100.0 * gains / both if both > 0.0 else 0.0
-
-
-def macd_histogram(
-    state: tuple[Ema, Ema, Ema],
-    ring: MutableSequence[float],
-    n: int,
-    index: int,
-    open_: float,
-    high: float,
-    low: float,
-    close: float,
-    volume: float,
-) -> tuple[tuple[Ema, Ema, Ema], float]:
-    """Return the MACD histogram (12, 26, signal ``n``) as a fraction of the close."""
-    fast, slow, signal = state
-    fast, short = ema(fast, 12, close)
-    slow, long = ema(slow, 26, close)
-    line = short - long
-    if math.isnan(line):
-        return (fast, slow, signal), math.nan
-    signal, smooth = ema(signal, n, line)
-    return (fast, slow, signal), (line - smooth) / close
-
-
-def true_range(last: float, high: float, low: float) -> float:
-    """Return max(high - low, |high - last close|, |low - last close|), Wilder 1978."""
-    return max(high - low, abs(high - last), abs(low - last))
-
-
-def atr(
-    state: Atr,
-    ring: MutableSequence[float],
-    n: int,
-    index: int,
-    open_: float,
-    high: float,
-    low: float,
-    close: float,
-    volume: float,
-) -> tuple[Atr, float]:
-    """Return Wilder's average true range as a fraction of the close; NaN for the first n bars."""
-    count, last, value = state
-    count += 1
-    if count == 1:
-        return (count, close, value), math.nan
-    span = true_range(last, high, low)
-    if count <= n + 1:
-        value += span
-        if count < n + 1:
-            return (count, close, value), math.nan
-        value /= n
-    else:
-        value = (value * (n - 1) + span) / n
-    return (count, close, value), value / close
-
-
-def adx(
-    state: Adx,
-    ring: MutableSequence[float],
-    n: int,
-    index: int,
-    open_: float,
-    high: float,
-    low: float,
-    close: float,
-    volume: float,
-) -> tuple[Adx, float]:
-    """Return Wilder's average directional index, 0 to 100; NaN for the first 2n-1 bars."""
-    count, top, bottom, last, span, plus, minus, value = state
-    count += 1
-    if count == 1:
-        return (count, high, low, close, 0.0, 0.0, 0.0, 0.0), math.nan
-    up = high - top
-    down = bottom - low
-    rise = up if up > down and up > 0.0 else 0.0
-    fall = down if down > up and down > 0.0 else 0.0
-    fade = 0.0 if count <= n else 1.0 / n
-    span += true_range(last, high, low) - span * fade
-    plus += rise - plus * fade
-    minus += fall - minus * fade
-    if count <= n:
-        return (count, high, low, close, span, plus, minus, 0.0), math.nan
-    both = plus + minus
-    spread = 100.0 * abs(plus - minus) / both if both > 0.0 else 0.0
-    if count < 2 * n:
-        return (count, high, low, close, span, plus, minus, value + spread), math.nan
-    value = (value + spread) / n if count == 2 * n else (value * (n - 1) + spread) / n
-    return (count, high, low, close, span, plus, minus, value), value
-
-
-def volatility(
-    state: Volatility,
-    ring: MutableSequence[float],
-    n: int,
-    index: int,
-    open_: float,
-    high: float,
-    low: float,
-    close: float,
-    volume: float,
-) -> tuple[Volatility, float]:
-    """Return the shared per-bar volatility (``features.volatility``)."""
-    return bar_volatility(state, ring, index, close)
+    scale = state * volatility
+    if not (scale > 0.0 and average > 0.0):
+        return state, 0.0
+    return state, (close / average - 1.0) / scale

@@ -1,160 +1,140 @@
-"""Kernels over the last n bars: returns, moments, z-scores, extremes.
+"""Windows over the last n values: mean, deviation, z-score, extremes, channels.
 
-Decides how a window forgets. Sums add the new and drop the old value and are taken anew whenever
-the absolute bar index enters a new block of n bars, so rounding never piles up and any two streams
-agree to the last bit after at most 2n bars; a gap that swallows the boundary re-anchors at the
-first bar after it. Never interpolates.
-Rule: ``ring`` holds the last n values at position count mod n and is the only mutable argument.
+Decides how a window forgets. Sums add the new value and drop the old one, and are taken anew, in
+order from the oldest, at the first bar of every block of n absolute bar indices, so rounding never
+piles up and any two histories agree to the last bit after at most 2n bars. Never interpolates.
+Rule: kernels as in ``moving``; a window counts bars that exist, a gap does not shorten it; the
+ring is the one part of a state that is changed in place.
 """
 
 import math
-from collections.abc import MutableSequence
 
-COUNT_START = 0
-Moments = tuple[int, int, float, float]  # values seen, block, sum, sum of squares
-MOMENTS_START: Moments = (0, -1, 0.0, 0.0)
+# window, values held, next slot, block, anchor, sum and sum of squares of (x - anchor), ring
+Moments = tuple[int, int, int, int, float, float, float, list[float]]
+Extreme = tuple[int, int, int, int, float, list[float]]  # window, held, slot, its slot, max, ring
+Channel = tuple[Extreme, Extreme, float, float]
 
 
-def moments(
-    state: Moments, ring: MutableSequence[float], n: int, index: int, x: float
-) -> tuple[Moments, float, float]:
-    """Return (state, mean, population standard deviation) of the last ``n`` values of x."""
-    count, block, total, squares = state
-    now = index // n
-    slot = count % n
-    old = ring[slot] if count >= n else 0.0
+def moments_start(window: int) -> Moments:
+    """Return the state of :func:`moments` before its first value."""
+    return (window, 0, 0, -1, 0.0, 0.0, 0.0, [0.0] * window)
+
+
+def moments(state: Moments, x: float, index: int) -> tuple[Moments, float, float]:
+    """Return (state, mean, variance) of the last n values; NaN for the first n-1.
+
+    Population variance about the mean, from sums about an anchor of the window's own size, so
+    that large levels cost no digits. ``index`` is the absolute bar index of x.
+    """
+    window, held, slot, block, anchor, total, squares, ring = state
+    old = ring[slot]
+    full = held == window
     ring[slot] = x
-    count += 1
-    if now != block:
-        held = min(count, n)
+    slot = slot + 1 if slot + 1 < window else 0
+    held = held if full else held + 1
+    if index // window != block:
+        block = index // window
+        anchor = x
         total = 0.0
         squares = 0.0
-        for i in range(held):
-            value = ring[(count - held + i) % n]
-            total += value
-            squares += value * value
+        at = slot if held == window else 0
+        for _ in range(held):
+            away = ring[at] - anchor
+            total += away
+            squares += away * away
+            at = at + 1 if at + 1 < window else 0
     else:
-        total += x - old
-        squares += x * x - old * old
-    if count < n:
-        return (count, now, total, squares), math.nan, math.nan
-    mean = total / n
-    variance = squares / n - mean * mean
-    deviation = math.sqrt(variance) if variance > 1e-14 * mean * mean else 0.0
-    return (count, now, total, squares), mean, deviation
+        new = x - anchor
+        gone = old - anchor if full else 0.0
+        total += new - gone
+        squares += new * new - gone * gone
+    state = (window, held, slot, block, anchor, total, squares, ring)
+    if held < window:
+        return state, math.nan, math.nan
+    lean = total / window
+    mean = anchor + lean
+    variance = squares / window - lean * lean
+    # Below 1e-8 of the mean a deviation is rounding, not movement.
+    return state, mean, variance if variance > 1e-16 * (mean * mean) else 0.0
 
 
-def log_return(
-    state: int,
-    ring: MutableSequence[float],
-    n: int,
-    index: int,
-    open_: float,
-    high: float,
-    low: float,
-    close: float,
-    volume: float,
-) -> tuple[int, float]:
-    """Return log(close / close n bars before); NaN for the first n bars."""
-    slot = state % n
-    value = math.log(close / ring[slot]) if state >= n else math.nan
-    ring[slot] = close
-    return state + 1, value
+def rolling_mean(state: Moments, x: float, index: int) -> tuple[Moments, float]:
+    """Mean of the last n values; unit of x; NaN for the first n-1."""
+    state, mean, _ = moments(state, x, index)
+    return state, mean
 
 
-def volume_z(
-    state: Moments,
-    ring: MutableSequence[float],
-    n: int,
-    index: int,
-    open_: float,
-    high: float,
-    low: float,
-    close: float,
-    volume: float,
-) -> tuple[Moments, float]:
-    """Return log(1 + volume) in standard deviations from its mean of n bars; 0 where constant."""
-    x = math.log(1.0 + volume)
-    state, mean, deviation = moments(state, ring, n, index, x)
-    if math.isnan(mean):
+def rolling_deviation(state: Moments, x: float, index: int) -> tuple[Moments, float]:
+    """Deviation (population) of the last n values; unit of x. Source: TA-Lib ``STDDEV``."""
+    state, _, variance = moments(state, x, index)
+    return state, math.sqrt(variance) if variance >= 0.0 else math.nan
+
+
+def rolling_z(state: Moments, x: float, index: int) -> tuple[Moments, float]:
+    """Distance of x from the mean of its last n values in deviations; 0 where all are equal."""
+    state, mean, variance = moments(state, x, index)
+    if math.isnan(variance):
         return state, math.nan
-    return state, (x - mean) / deviation if deviation > 0.0 else 0.0
+    return state, (x - mean) / math.sqrt(variance) if variance > 0.0 else 0.0
 
 
-def bollinger_z(
-    state: Moments,
-    ring: MutableSequence[float],
-    n: int,
-    index: int,
-    open_: float,
-    high: float,
-    low: float,
-    close: float,
-    volume: float,
-) -> tuple[Moments, float]:
-    """Return the close in standard deviations from its mean of n bars; 0 where constant."""
-    state, mean, deviation = moments(state, ring, n, index, close)
-    if math.isnan(mean):
-        return state, math.nan
-    return state, (close - mean) / deviation if deviation > 0.0 else 0.0
+def extreme_start(window: int) -> Extreme:
+    """Return the state of :func:`rolling_max` and :func:`rolling_min` before its first value."""
+    return (window, 0, 0, 0, 0.0, [0.0] * window)
 
 
-def bollinger_width(
-    state: Moments,
-    ring: MutableSequence[float],
-    n: int,
-    index: int,
-    open_: float,
-    high: float,
-    low: float,
-    close: float,
-    volume: float,
-) -> tuple[Moments, float]:
-    """Return four standard deviations of the close as a fraction of its mean of n bars."""
-    state, mean, deviation = moments(state, ring, n, index, close)
-    return state, 4.0 * deviation / mean
+def rolling_max(state: Extreme, x: float) -> tuple[Extreme, float]:
+    """Largest of the last n values; unit of x; NaN for the first n-1. Source: TA-Lib ``MAX``."""
+    window, held, slot, place, top, ring = state
+    ring[slot] = x
+    held = held if held == window else held + 1
+    if held == 1 or x >= top:
+        top = x
+        place = slot
+    elif place == slot:
+        top = x
+        for at in range(window):
+            if ring[at] > top:
+                top = ring[at]
+                place = at
+    slot = slot + 1 if slot + 1 < window else 0
+    return (window, held, slot, place, top, ring), top if held == window else math.nan
 
 
-def parkinson(
-    state: Moments,
-    ring: MutableSequence[float],
-    n: int,
-    index: int,
-    open_: float,
-    high: float,
-    low: float,
-    close: float,
-    volume: float,
-) -> tuple[Moments, float]:
-    """Return Parkinson's volatility (1980) per bar: sqrt(mean(log(high/low)²) / (4·log 2))."""
-    span = math.log(high / low)
-    state, mean, _ = moments(state, ring, n, index, span * span)
-    if math.isnan(mean):
-        return state, math.nan
-    return state, math.sqrt(mean / 2.772588722239781) if mean > 0.0 else 0.0
+def rolling_min(state: Extreme, x: float) -> tuple[Extreme, float]:
+    """Smallest of the last n values; unit of x; NaN for the first n-1. Source: TA-Lib ``MIN``."""
+    state, top = rolling_max(state, -x)
+    return state, -top
 
 
-def donchian(
-    state: int,
-    ring: MutableSequence[float],
-    n: int,
-    index: int,
-    open_: float,
-    high: float,
-    low: float,
-    close: float,
-    volume: float,
-) -> tuple[int, float]:
-    """Return where the close lies in the range of the last n closes, -1 to 1; 0 where flat."""
-    ring[state % n] = close
-    state += 1
-    if state < n:
-        return state, math.nan
-    top = close
-    bottom = close
-    for i in range(n):
-        value = ring[i]
-        top = max(top, value)
-        bottom = min(bottom, value)
+def range_place_start() -> int:
+    """Return the state of :func:`range_place`: none."""
+    return 0
+
+
+def range_place(state: int, x: float, low: float, high: float) -> tuple[int, float]:
+    """Where x lies between ``low`` (-1) and ``high`` (1); 0 where they are equal."""
+    span = high - low
+    return state, (2.0 * x - high - low) / span if span > 0.0 else 0.0
+
+
+def donchian_start(window: int) -> Channel:
+    """Return the state of :func:`donchian` before its first bar."""
+    return (extreme_start(window), extreme_start(window), math.nan, math.nan)
+
+
+def donchian(state: Channel, high: float, low: float, close: float) -> tuple[Channel, float]:
+    """Where the close lies in the channel of the n bars before it: -1 low, 1 high, beyond: broken.
+
+    Unit 1; NaN for the first n bars; clipped to ±5; 0 where the channel has no width. Source:
+    Donchian's channel of the previous n bars' extremes.
+    """
+    highs, lows, top, bottom = state
     span = top - bottom
-    return state, (2.0 * close - top - bottom) / span if span > 0.0 else 0.0
+    place = math.nan
+    if not math.isnan(span):
+        place = (2.0 * close - top - bottom) / span if span > 0.0 else 0.0
+        place = min(max(place, -5.0), 5.0)
+    highs, top = rolling_max(highs, high)
+    lows, bottom = rolling_min(lows, low)
+    return (highs, lows, top, bottom), place

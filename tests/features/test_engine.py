@@ -15,7 +15,9 @@ from features.synthetic import simulate_market
 from features.types import Candles
 
 INTERVAL_MS = 900_000
-CATALOG = default_catalog()
+ALL = default_catalog()
+CATALOG = ALL.subset([name for name in ALL.names if name not in ALL.funding_names])
+NO_FUNDING = None
 
 
 def market(bars: int, seed: int = 3) -> Candles:
@@ -53,7 +55,7 @@ def streamed(candles: Candles, save_at: int | None = None) -> np.ndarray:
 @pytest.mark.slow
 def test_stream_equals_batch_to_the_last_bit_across_gaps_and_a_restart() -> None:
     candles = without(market(3_000), [*range(700, 741), 1_003, *range(1_500, 1_516), 2_222])
-    batch = feature_matrix(candles, CATALOG, None)
+    batch = feature_matrix(candles, CATALOG, NO_FUNDING)
     np.testing.assert_array_equal(batch, streamed(candles, save_at=1_777))
     assert np.isfinite(batch[-1]).all()
 
@@ -61,10 +63,10 @@ def test_stream_equals_batch_to_the_last_bit_across_gaps_and_a_restart() -> None
 @pytest.mark.slow
 def test_cutting_the_future_changes_no_earlier_value() -> None:
     candles = market(2_500)
-    whole = feature_matrix(candles, CATALOG, None)
+    whole = feature_matrix(candles, CATALOG, NO_FUNDING)
     for end in (801, 1_600, 2_303):
         np.testing.assert_array_equal(
-            whole[:end], feature_matrix(candles.slice(0, end), CATALOG, None)
+            whole[:end], feature_matrix(candles.slice(0, end), CATALOG, NO_FUNDING)
         )
 
 
@@ -72,8 +74,8 @@ def test_cutting_the_future_changes_no_earlier_value() -> None:
 def test_a_cold_start_agrees_after_the_stated_warm_up() -> None:
     """From another history, every value is the same to the last bit once the catalog is warm."""
     candles = market(14_000)
-    whole = feature_matrix(candles, CATALOG, None)
-    late = feature_matrix(candles.slice(1_001, 14_000), CATALOG, None)
+    whole = feature_matrix(candles, CATALOG, NO_FUNDING)
+    late = feature_matrix(candles.slice(1_001, 14_000), CATALOG, NO_FUNDING)
     ready = CATALOG.warmup_bars
     assert ready <= 8_640
     np.testing.assert_array_equal(late[ready:], whole[1_001 + ready :])
@@ -82,7 +84,7 @@ def test_a_cold_start_agrees_after_the_stated_warm_up() -> None:
 @pytest.mark.slow
 def test_one_signal_equals_many_and_some_bars_fire() -> None:
     candles = market(4_000)
-    matrix = feature_matrix(candles, CATALOG, None)
+    matrix = feature_matrix(candles, CATALOG, NO_FUNDING)
     columns = {name: i for i, name in enumerate(CATALOG.names)}
     for params in (SignalParams(), SignalParams(rule="trend", higher_weight=0.5)):
         many = signals_batch(matrix, CATALOG, params)

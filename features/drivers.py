@@ -1,0 +1,80 @@
+"""The loops in which kernels run over a block of bars.
+
+Decides nothing: a loop per number of inputs, because compiled code has no star-arguments. Never
+compiled here (``batch`` does). Rule: where an input is NaN the kernel does not run, its state
+stays and its values are NaN, exactly as in ``features.stream``.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+Update = Callable[..., tuple[Any, Any]]
+Loop = Callable[..., Any]
+
+
+def one_valued(update: Update, inputs: int) -> Loop:
+    """Return ``loop(state, n, out, *columns) -> state`` for a kernel that gives one value."""
+
+    def one(state: Any, n: int, out: Any, a: Any) -> Any:
+        for i in range(n):
+            if a[i] != a[i]:
+                out[0, i] = math.nan
+                continue
+            state, out[0, i] = update(state, a[i])
+        return state
+
+    def two(state: Any, n: int, out: Any, a: Any, b: Any) -> Any:
+        for i in range(n):
+            if a[i] != a[i] or b[i] != b[i]:
+                out[0, i] = math.nan
+                continue
+            state, out[0, i] = update(state, a[i], b[i])
+        return state
+
+    def three(state: Any, n: int, out: Any, a: Any, b: Any, c: Any) -> Any:
+        for i in range(n):
+            if a[i] != a[i] or b[i] != b[i] or c[i] != c[i]:
+                out[0, i] = math.nan
+                continue
+            state, out[0, i] = update(state, a[i], b[i], c[i])
+        return state
+
+    return (one, two, three)[inputs - 1]
+
+
+def many_valued(update: Update, inputs: int) -> Loop:
+    """Return ``loop(state, n, out, *columns) -> state`` for a kernel that gives several values.
+
+    Such kernels read bar columns only, which are never NaN.
+    """
+
+    def one(state: Any, n: int, out: Any, a: Any) -> Any:
+        for i in range(n):
+            state, values = update(state, a[i])
+            for j in range(len(values)):
+                out[j, i] = values[j]
+        return state
+
+    def two(state: Any, n: int, out: Any, a: Any, b: Any) -> Any:
+        for i in range(n):
+            state, values = update(state, a[i], b[i])
+            for j in range(len(values)):
+                out[j, i] = values[j]
+        return state
+
+    def three(state: Any, n: int, out: Any, a: Any, b: Any, c: Any) -> Any:
+        for i in range(n):
+            state, values = update(state, a[i], b[i], c[i])
+            for j in range(len(values)):
+                out[j, i] = values[j]
+        return state
+
+    def four(state: Any, n: int, out: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+        for i in range(n):
+            state, values = update(state, a[i], b[i], c[i], d[i])
+            for j in range(len(values)):
+                out[j, i] = values[j]
+        return state
+
+    return (one, two, three, four)[inputs - 1]

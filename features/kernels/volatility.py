@@ -1,0 +1,101 @@
+"""Volatility: true range, bands, and deviations from returns and ranges.
+
+Decides estimators per bar. Never annualises. Rule: kernels as in ``moving``; "the volatility" of
+the project is ``features.volatility.bar_volatility``, which :func:`realised` wraps.
+"""
+
+import math
+
+from features.kernels.momentum import true_range
+from features.kernels.windows import Moments, moments, moments_start
+from features.volatility import VOLATILITY_START, Volatility, windowed_volatility
+
+Atr = tuple[int, int, float, float]  # period, bars, last close, average
+Realised = tuple[int, Volatility, list[float]]  # window, its sums, squared returns
+
+
+def realised_start(window: int) -> Realised:
+    """Return the state of :func:`realised` before its first close."""
+    return (window, VOLATILITY_START, [0.0] * window)
+
+
+def realised(state: Realised, close: float, index: int) -> tuple[Realised, float]:
+    """Realised volatility per bar: root mean square of the last n log returns, as a fraction.
+
+    NaN for the first n bars. With n = 96 it is the project's ``volatility_96``.
+    """
+    window, sums, ring = state
+    sums, value = windowed_volatility(sums, ring, window, index, close)
+    return (window, sums, ring), value
+
+
+def parkinson_start(window: int) -> Moments:
+    """Return the state of :func:`parkinson` before its first bar."""
+    return moments_start(window)
+
+
+def parkinson(state: Moments, high: float, low: float, index: int) -> tuple[Moments, float]:
+    """Parkinson's volatility per bar from ranges: sqrt(mean of log(high/low)² / (4·log 2)).
+
+    A fraction; NaN for the first n-1 bars. Source: Parkinson 1980.
+    """
+    span = math.log(high / low)
+    state, mean, _ = moments(state, span * span, index)
+    if math.isnan(mean):
+        return state, math.nan
+    return state, math.sqrt(mean / 2.772588722239781) if mean > 0.0 else 0.0
+
+
+def atr_start(period: int) -> Atr:
+    """Return the state of :func:`atr` before its first bar."""
+    return (period, 0, 0.0, 0.0)
+
+
+def atr(state: Atr, high: float, low: float, close: float) -> tuple[Atr, float]:
+    """Average true range in units of the price, Wilder's average; NaN for the first n bars.
+
+    Source: Wilder 1978; TA-Lib ``ATR``.
+    """
+    period, count, last, value = state
+    count += 1
+    if count == 1:
+        return (period, count, close, 0.0), math.nan
+    span = true_range(last, high, low)
+    if count <= period + 1:
+        value += span
+        if count <= period:
+            return (period, count, close, value), math.nan
+        value /= period
+    else:
+        value = (value * (period - 1) + span) / period
+    return (period, count, close, value), value
+
+
+def bollinger_start(window: int) -> Moments:
+    """Return the state of :func:`bollinger` before its first close."""
+    return moments_start(window)
+
+
+def bollinger(state: Moments, close: float, index: int) -> tuple[Moments, tuple[float, float]]:
+    """Bollinger's bands at mean ± 2σ over n closes: (%b, width).
+
+    %b = (close - lower)/(upper - lower), 0.5 where there is no width; width = (upper - lower)/mean
+    as a fraction. NaN for the first n-1 bars. Source: Bollinger; TA-Lib ``BBANDS``.
+    """
+    state, mean, variance = moments(state, close, index)
+    if math.isnan(variance):
+        return state, (math.nan, math.nan)
+    if not (variance > 0.0 and mean > 0.0):
+        return state, (0.5, 0.0)
+    deviation = math.sqrt(variance)
+    return state, (0.5 + (close - mean) / (4.0 * deviation), 4.0 * deviation / mean)
+
+
+def ratio_start() -> int:
+    """Return the state of :func:`ratio`: none."""
+    return 0
+
+
+def ratio(state: int, x: float, y: float) -> tuple[int, float]:
+    """Return x / y; 0 where y is not above 0."""
+    return state, x / y if y > 0.0 else 0.0

@@ -1,0 +1,86 @@
+"""From a catalog to the steps that compute it.
+
+Decides, per timeframe, which kernels run in what order and where their values lie. Never runs one.
+Rule: ``batch`` and ``stream`` both follow this plan, so they cannot disagree on wiring; equal
+nodes are one step.
+"""
+
+from dataclasses import dataclass
+
+from features.catalog import Catalog
+from features.kernels.registry import KERNELS, Kernel
+from features.node import BAR_COLUMNS, Feature, Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Run a kernel on the slots ``inputs`` and put its values at ``output`` and after.
+
+    ``guards`` are those inputs that may be NaN in their warm-up: then the kernel does not run, its
+    state stays, and its values are NaN.
+    """
+
+    kernel: Kernel
+    parameters: tuple[int | float, ...]
+    inputs: tuple[int, ...]
+    guards: tuple[int, ...]
+    output: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """The steps of one timeframe; slots begin with the bar columns.
+
+    ``columns`` and ``sources`` say which matrix column takes which slot.
+    """
+
+    timeframe: int
+    steps: tuple[Step, ...]
+    slots: int
+    columns: tuple[int, ...]
+    sources: tuple[int, ...]
+
+
+def frames(catalog: Catalog) -> tuple[Frame, ...]:
+    """Return the plan of a catalog, shortest timeframe first; the base one is always there."""
+    timeframes = sorted({1, *(feature.timeframe for feature in catalog.features)})
+    return tuple(
+        _frame(k, [(i, f) for i, f in enumerate(catalog.features) if f.timeframe == k])
+        for k in timeframes
+    )
+
+
+def _frame(timeframe: int, features: list[tuple[int, Feature]]) -> Frame:
+    steps: list[Step] = []
+    places: dict[tuple[object, ...], int] = {}
+    slots = len(BAR_COLUMNS)
+
+    def slot(part: Node | str) -> int:
+        nonlocal slots
+        if isinstance(part, str):
+            return BAR_COLUMNS.index(part)
+        key = (part.kernel, part.inputs, part.parameters)
+        if key not in places:
+            inputs = tuple(slot(x) for x in part.inputs)
+            kernel = KERNELS[part.kernel]
+            places[key] = slots
+            steps.append(
+                Step(
+                    kernel=kernel,
+                    parameters=part.parameters,
+                    inputs=inputs,
+                    guards=tuple(x for x in inputs if x >= len(BAR_COLUMNS)),
+                    output=slots,
+                )
+            )
+            slots += kernel.outputs
+        return places[key] + part.output
+
+    sources = tuple(slot(feature.node) for _, feature in features)
+    return Frame(
+        timeframe=timeframe,
+        steps=tuple(steps),
+        slots=slots,
+        columns=tuple(column for column, _ in features),
+        sources=sources,
+    )
