@@ -72,12 +72,14 @@ class Instrument:
     trading: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("tick", "lot", "quantity_min", "leverage_max", "quantity_max"):
+        for name in ("tick", "lot", "leverage_max", "quantity_max"):
             value = getattr(self, name)
             if not 0.0 < value < math.inf:
                 raise InputError(f"{self.symbol}: {name} is {value}; leave the symbol out")
-        if not 0.0 <= self.notional_min < math.inf:
-            raise InputError(f"{self.symbol}: notional_min is {self.notional_min}; leave it out")
+        for name in ("quantity_min", "notional_min"):
+            value = getattr(self, name)
+            if not 0.0 <= value < math.inf:
+                raise InputError(f"{self.symbol}: {name} is {value}; leave the symbol out")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -434,7 +434,7 @@ def test_an_account_that_lost_everything_does_not_trade() -> None:
     assert reasons(desk.close({BTC: LONG_ROW})) == [Refusal.MARGIN]
 
 
-@pytest.mark.parametrize("name", ["tick", "lot", "leverage_max", "quantity_min"])
+@pytest.mark.parametrize("name", ["tick", "lot", "leverage_max", "quantity_max"])
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
 def test_an_instrument_that_cannot_be_traded_is_refused_when_made(name: str, value: float) -> None:
     with pytest.raises(InputError, match=name):
