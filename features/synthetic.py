@@ -34,7 +34,7 @@ def simulate_market(
     start_ms: int,
     annual_volatility: float = 0.7,
     correlation: float = 0.6,
-    momentum: float = 0.06,
+    momentum: float = 0.015,
     jumps_per_day: float = 0.3,
 ) -> list[SyntheticSymbol]:
     """Return ``symbols`` correlated histories of ``bars`` bars each.
@@ -46,8 +46,9 @@ def simulate_market(
     correlation : float
         Share of a symbol's variance that a common factor explains.
     momentum : float
-        First-order autocorrelation of returns in a trending regime (minus a third of it in a
-        choppy one); 0 gives a market with nothing to find.
+        How far returns follow the slow average of past ones: three times this in a trending
+        stretch, minus this in a choppy one. At 0.015 the default momentum signal earns about ten
+        basis points a trade after costs, at 0 it loses its costs: there is nothing to find.
 
     Raises
     ------
