@@ -14,12 +14,15 @@ def talib(bars, reps: int) -> None:
     high, low, close = bars["high"], bars["low"], bars["close"]
     cases = {
         "EMA 50": lambda: ta.EMA(close, 50),
+        "SMA 20": lambda: ta.SMA(close, 20),
+        "STDDEV 20": lambda: ta.STDDEV(close, 20),
         "RSI 14": lambda: ta.RSI(close, 14),
-        "NATR 14": lambda: ta.NATR(high, low, close, 14),
+        "ATR 14": lambda: ta.ATR(high, low, close, 14),
         "ADX 14": lambda: ta.ADX(high, low, close, 14),
         "MACD 12 26 9": lambda: ta.MACD(close, 12, 26, 9),
         "BBANDS 20": lambda: ta.BBANDS(close, 20),
-        "MINMAX 48": lambda: ta.MINMAX(close, 48),
+        "MAX 48": lambda: ta.MAX(close, 48),
+        "MIN 48": lambda: ta.MIN(close, 48),
     }
     for name, work in cases.items():
         seconds = cpu_seconds(work, reps)
