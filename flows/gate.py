@@ -3,22 +3,25 @@
 Wires only: the criteria are ``flows.research.verdict``'s.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from prefect import flow
 
-from executor.core.bundle import bundle_sha256
+from executor.core.bundle import MANIFEST, bundle_sha256
 from flows import study
 from flows.pages import verdict_page
 from flows.plan import gate_limits, shelf, study_url
+from flows.report.page import Story, model_page
 from flows.research.bundling import judged_bundle
 from flows.research.evidence import Evidence
 from flows.research.verdict import Attempts, judge_model
 from flows.settings import load_settings
-from flows.shelf import read_folder, read_json, write_folder, write_json
-from flows.showing import run_log, show_page
+from flows.shelf import read_folder, read_json, write_bytes, write_folder, write_json
+from flows.showing import run_log, show_link, show_page
 
 
 @flow(name="gate")
@@ -29,7 +32,7 @@ def gate(model_key: str) -> dict[str, Any]:
     -------
     dict
         ``verdict``, ``criteria`` (name, value, threshold, passed, reason, binding),
-        ``bundle_sha256``, ``model_key``, ``folder``.
+        ``bundle_sha256``, ``model_key``, ``folder``, ``report``.
     """
     settings = load_settings()
     log = run_log()
@@ -47,8 +50,11 @@ def gate(model_key: str) -> dict[str, Any]:
     write_folder(folder / "bundle", files)
     plain = verdict.as_dict() | {"bundle_sha256": sha}
     write_json(folder / "gate.json", plain)
+    report = folder / "report.html"
+    write_bytes(report, _report(folder, files, evidence, draft).encode())
     show_page("gate", verdict_page(verdict), verdict.word)
-    return {**plain, "model_key": model_key, "folder": str(folder)}
+    show_link("report", report.resolve().as_uri(), "the model's report")
+    return {**plain, "model_key": model_key, "folder": str(folder), "report": str(report)}
 
 
 def _attempts(records: Sequence[study.TrialRecord], chosen: int) -> Attempts:
@@ -58,4 +64,19 @@ def _attempts(records: Sequence[study.TrialRecord], chosen: int) -> Attempts:
         series=np.array([record.result.daily for record in records]).T,
         sobol=np.array([record.is_sobol for record in records]),
         chosen=numbers.index(chosen),
+    )
+
+
+def _report(
+    folder: Path, files: Mapping[str, bytes], evidence: Evidence, draft: Mapping[str, Any]
+) -> str:
+    return model_page(
+        Story(
+            manifest=json.loads(files[MANIFEST]),
+            bundle_sha256=bundle_sha256(files),
+            evidence=evidence,
+            draft=draft,
+            simulation=read_json(folder / "simulation.json"),
+            plots=read_folder(folder / "plots"),
+        )
     )

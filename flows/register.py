@@ -62,8 +62,8 @@ def _package(model_key: str, folder: Path, bundle: dict[str, bytes]) -> Package:
     evidence = Evidence.from_dict(read_json(folder / "evidence.json"))
     draft = read_json(folder / "draft.json")
     files = {f"plots/{n}": png for n, png in read_folder(folder / "plots").items()}
-    files["evidence.json"] = (folder / "evidence.json").read_bytes()
-    files["gate.json"] = (folder / "gate.json").read_bytes()
+    for name in ("report.html", "evidence.json", "simulation.json", "gate.json"):
+        files[name] = (folder / name).read_bytes()
     test = manifest["metrics"]["test"]
     headline = {
         f"test_{name}": f"{test[name]:.4f}"

@@ -120,14 +120,14 @@ def load_dataset(folder: Path, catalog: Catalog) -> tuple[Dataset, dict[str, Any
     markets = []
     for row in index["markets"]:
         place = folder / row["symbol"]
-        columns = {name: np.load(place / f"{name}.npy", mmap_mode="r") for name in COLUMNS}
+        columns = {name: _mapped(place / f"{name}.npy") for name in COLUMNS}
         markets.append(
             Market(
                 symbol=row["symbol"],
                 candles=Candles(interval_ms=row["interval_ms"], **columns),
                 funding=_load_funding(place, row["funding"]),
-                matrix=np.load(place / "matrix.npy", mmap_mode="r"),
-                volatility=np.load(place / "volatility.npy", mmap_mode="r"),
+                matrix=_mapped(place / "matrix.npy"),
+                volatility=_mapped(place / "volatility.npy"),
                 first=row["first"],
             )
         )
@@ -141,8 +141,8 @@ def load_dataset(folder: Path, catalog: Catalog) -> tuple[Dataset, dict[str, Any
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write JSON in one atomic step."""
-    write_bytes(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+    """Write JSON in one atomic step, keys in the order in which they were put."""
+    write_bytes(path, (json.dumps(value, indent=1) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:
@@ -169,6 +169,11 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
 def read_folder(folder: Path) -> dict[str, bytes]:
     """Return the files of a folder by name; none where there is no folder."""
     return read_files(folder) if folder.is_dir() else {}
+
+
+def _mapped(path: Path) -> Any:
+    """Return an array that is read from disk as it is used; a plain one, for speed."""
+    return np.asarray(np.load(path, mmap_mode="r"))
 
 
 def _save_funding(place: Path, funding: Funding | FlatFunding) -> dict[str, float] | None:

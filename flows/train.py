@@ -3,26 +3,27 @@
 Wires only: how a model is made and measured, ``flows.research`` decides.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from prefect import flow
 
-from executor.core.bundle import pack
+from executor.core.bundle import pack, unpack
+from executor.core.params import Params
 from features.catalog import default_catalog
 from features.errors import InputError
 from flows import study
 from flows.pages import figures_table, image_page
 from flows.plan import base_recipe, machine, model_key, shelf, study_url, trial_terms
+from flows.report.plots import model_plots
+from flows.research.band import expected_band
 from flows.research.bundling import Origin, draft_manifest, parts
+from flows.research.economics import break_even
 from flows.research.evaluation import evaluate_model
 from flows.research.evidence import Evidence
-from flows.research.figures import (
-    calibration_figure,
-    equity_figure,
-    importance_figure,
-    labels_figure,
-    search_figure,
-)
+from flows.research.market import Dataset
+from flows.research.simulate import foresee, instruments, simulate
 from flows.research.training import train as train_model
 from flows.research.verdict import best_trial
 from flows.revision import git_revision
@@ -32,6 +33,8 @@ from flows.showing import run_log, show_page
 
 SHOWN = ("n", "positive_rate", "auc", "brier", "log_loss", "precision", "recall", "f1")
 MONEY = ("return_total", "sharpe", "max_drawdown", "trades", "win_rate", "profit_factor")
+PLOTS_SHOWN = ("equity", "calibration", "importance", "labels", "search")
+BAND_DAYS, BAND_DRAWS, BAND_BLOCK_DAYS = 90, 4000, 5.0
 
 
 @flow(name="train")
@@ -44,13 +47,14 @@ def train(dataset_key: str, study_name: str) -> dict[str, Any]:
         ``model_key``, ``folder``, ``metrics`` by split, ``records`` by name, ``trial``.
     """
     settings = load_settings()
+    log = run_log()
     data, facts = load_dataset(shelf(settings).dataset(dataset_key), default_catalog())
     records = study.records(study.open_study(study_url(settings), study_name))
     if not records:
         raise InputError(f"study {study_name} has no ended trial; run search first")
     best = records[best_trial([r.result.score for r in records])]
     recipe, terms = base_recipe(settings).with_point(best.point), trial_terms(settings, data)
-    run_log().info("training trial %d of %d", best.number, len(records))
+    log.info("training the point of trial %d, the best of %d", best.number, len(records))
     trained = train_model(data, recipe, terms, machine(settings))
     evidence = evaluate_model(trained, data, terms.judged_ms)
     origin = Origin(
@@ -59,19 +63,20 @@ def train(dataset_key: str, study_name: str) -> dict[str, Any]:
         git_revision=git_revision(),
         seed=terms.seed,
     )
+    draft = pack(draft_manifest(data, trained, evidence, origin), parts(trained))
+    log.info("the live decision core trades the test part")
+    simulation = _simulate(draft, data, trained.cuts.test_ms, trained.cuts.last_ms, terms.seed)
+    trials = _trials(records)
     key = model_key(study_name, best.point, len(records))
     folder = shelf(settings).model(key)
-    write_folder(
-        folder / "draft", pack(draft_manifest(data, trained, evidence, origin), parts(trained))
-    )
-    write_json(folder / "evidence.json", evidence.as_dict())
-    plots = _plots(evidence) | {
-        "search.png": search_figure(
-            [r.result.score for r in records], [r.is_sobol for r in records]
-        )
-    }
+    even = float(break_even(trained.fitted.economics).mean())
+    plots = model_plots(evidence, trials, best.number, simulation, even)
+    write_folder(folder / "draft", draft)
     write_folder(folder / "plots", plots)
-    draft = {
+    write_json(folder / "evidence.json", evidence.as_dict())
+    write_json(folder / "simulation.json", simulation)
+    write_json(folder / "trials.json", trials)
+    told = {
         "study": study_name,
         "dataset_key": dataset_key,
         "trial": best.number,
@@ -79,27 +84,49 @@ def train(dataset_key: str, study_name: str) -> dict[str, Any]:
         "recipe": recipe.as_dict(),
         "trials": len(records),
     }
-    write_json(folder / "draft.json", draft)
+    write_json(folder / "draft.json", told)
     _show(evidence, plots)
     return {
         "model_key": key,
         "folder": str(folder),
         "trial": best.number,
         "metrics": evidence.as_dict()["metrics"],
-        "records": {name: r.metrics for name, r in evidence.test_records.items()},
+        "records": {name: dict(r.metrics) for name, r in evidence.test_records.items()},
     }
 
 
-def _plots(evidence: Evidence) -> dict[str, bytes]:
-    return {
-        "equity.png": equity_figure(evidence),
-        "calibration.png": calibration_figure(evidence),
-        "importance.png": importance_figure(evidence),
-        "labels.png": labels_figure(evidence),
-    }
+def _simulate(
+    draft: Mapping[str, bytes], data: Dataset, start_ms: int, stop_ms: int, seed: int
+) -> dict[str, Any]:
+    """Return what the executor's core does with the model on the test part, and its band."""
+    model = unpack(draft)
+    params = Params(
+        interval_ms=data.interval_ms,
+        instruments=instruments(data.markets),
+        costs=model.info.costs,
+    )
+    ahead = foresee(model, data.markets, data.catalog, start_ms, stop_ms)
+    done = simulate(ahead, data.markets, params, start_ms=start_ms, stop_ms=stop_ms)
+    band: dict[str, list[float]] = {}
+    if done.daily.size >= 10:
+        band = expected_band(
+            done.daily,
+            days=BAND_DAYS,
+            draws=BAND_DRAWS,
+            block_mean=BAND_BLOCK_DAYS,
+            rng=np.random.default_rng(seed),
+        ).as_dict()
+    return {**done.as_dict(), "band": band}
 
 
-def _show(evidence: Evidence, plots: dict[str, bytes]) -> None:
+def _trials(records: Sequence[study.TrialRecord]) -> list[dict[str, Any]]:
+    return [
+        {"number": r.number, "sobol": r.is_sobol, "point": r.point, **r.result.as_dict()}
+        for r in records
+    ]
+
+
+def _show(evidence: Evidence, plots: Mapping[str, bytes]) -> None:
     tables = (
         "## Figures by split\n\n"
         + figures_table(evidence.metrics, SHOWN)
@@ -107,6 +134,6 @@ def _show(evidence: Evidence, plots: dict[str, bytes]) -> None:
         + figures_table({n: r.metrics for n, r in evidence.test_records.items()}, MONEY)
     )
     show_page("metrics", tables, "Figures of the trained model")
-    for name, png in plots.items():
-        title = name.removesuffix(".png")
-        show_page(f"plot-{title}", image_page(title.capitalize(), png), title)
+    for name in PLOTS_SHOWN:
+        page = image_page(name.capitalize(), plots[f"{name}.png"])
+        show_page(f"plot-{name}", page, name)

@@ -5,11 +5,20 @@ same functions measure model and baselines, and figures of the test part are mad
 """
 
 import numpy as np
+import xgboost as xgb
 
 from features.barriers import PROFIT, REASON_NAMES, STOP, TIME
 from features.types import FloatArray
 from flows.research.economics import wishes
-from flows.research.evidence import CalibrationBucket, Curve, Evidence, Figures, Record, Trades
+from flows.research.evidence import (
+    CalibrationBucket,
+    Curve,
+    Evidence,
+    Figures,
+    Record,
+    Spread,
+    Trades,
+)
 from flows.research.fitting import judge
 from flows.research.market import Dataset
 from flows.research.metrics import calibration_curve, calibration_error, classification
@@ -19,6 +28,7 @@ from flows.research.track import Period, Track, buy_and_hold, make_track, mark
 from flows.research.training import Trained
 
 BUCKETS = 10
+SHAP_ROWS = 1000
 
 
 def evaluate_model(trained: Trained, dataset: Dataset, judged_ms: int) -> Evidence:
@@ -35,6 +45,7 @@ def evaluate_model(trained: Trained, dataset: Dataset, judged_ms: int) -> Eviden
             "out of fold": _curve(samples, oof.rows, oof.probability),
             "test": _curve(samples, trained.test.rows, trained.test.probability),
         },
+        spread=probability_spread(trained),
         test_records={name: _record(track) for name, track in test_tracks.items()},
         records={name: _record(track) for name, track in tracks.items()},
         hold=buy_and_hold(dataset, period),
@@ -44,6 +55,7 @@ def evaluate_model(trained: Trained, dataset: Dataset, judged_ms: int) -> Eviden
         labels=_label_counts(samples),
         horizon_hours=trained.recipe.barriers.horizon_hours,
         importance=importance(trained),
+        contribution=contribution(trained),
         buckets=calibration_buckets(trained),
         bet_q90=bet_quantile(trained, 0.9),
     )
@@ -85,6 +97,29 @@ def importance(trained: Trained) -> Figures:
     total = sum(gain.values()) or 1.0
     names = trained.samples.names
     named = {names[int(key.removeprefix("f"))]: value / total for key, value in gain.items()}
+    return dict(sorted(named.items(), key=lambda item: (-item[1], item[0])))
+
+
+def probability_spread(trained: Trained, bins: int = 30) -> Spread:
+    """Return the weight of won and lost test rows by probability."""
+    samples, test = trained.samples, trained.test
+    edges = np.linspace(test.probability.min(), test.probability.max() + 1e-9, bins + 1)
+    won = samples.label[test.rows] == 1
+    weight = samples.weight[test.rows]
+    counts = [
+        np.histogram(test.probability, edges, weights=weight * part)[0].tolist()
+        for part in (won, ~won)
+    ]
+    return Spread(edges=edges.tolist(), won=counts[0], lost=counts[1])
+
+
+def contribution(trained: Trained) -> Figures:
+    """Return the mean size of each feature's SHAP value on the newest test rows, largest first."""
+    rows = trained.test.rows[-SHAP_ROWS:]
+    matrix = xgb.DMatrix(trained.samples.x[rows], nthread=1)
+    values = trained.fitted.booster.predict(matrix, pred_contribs=True)
+    size = np.abs(values[:, :-1]).mean(axis=0)
+    named = {n: float(v) for n, v in zip(trained.samples.names, size, strict=True) if v > 0.0}
     return dict(sorted(named.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -134,16 +169,16 @@ def _group_figures(trained: Trained) -> dict[str, Figures]:
 def _tracks(
     trained: Trained, dataset: Dataset, period: Period, *, walked: bool
 ) -> dict[str, Track]:
-    """Return the records of model and baselines, and of stressed costs."""
-    samples, test, oof = trained.samples, trained.test, trained.out_of_fold
-    kappa = trained.recipe.model.kappa
-    chosen = mark(samples, test.rows, wishes(test.expected, kappa))
-    linear = mark(samples, test.rows, wishes(test.linear_expected, kappa))
-    every = mark(samples, test.rows, np.ones(test.rows.size, dtype=np.bool_))
-    if walked:
-        chosen |= mark(samples, oof.rows, wishes(oof.expected, kappa))
-        linear |= mark(samples, oof.rows, wishes(oof.linear_expected, kappa))
-        every |= mark(samples, oof.rows, np.ones(oof.rows.size, dtype=np.bool_))
+    """Return the records of model and baselines, and of stressed costs.
+
+    In the walk each fold's own calibrator and economics decide, which knew the past only.
+    """
+    samples, kappa = trained.samples, trained.recipe.model.kappa
+    chosen, linear, every = (np.zeros(samples.n, dtype=np.bool_) for _ in range(3))
+    for answers in (*(trained.walk.answers if walked else ()), trained.test):
+        chosen |= mark(samples, answers.rows, wishes(answers.expected, kappa))
+        linear |= mark(samples, answers.rows, wishes(answers.linear_expected, kappa))
+        every[answers.rows] = True
     return {
         "model": make_track(dataset, samples, chosen, period),
         "logistic alone": make_track(dataset, samples, linear, period),

@@ -49,17 +49,29 @@ class Trades:
     gross: list[float]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """Weight of won and lost rows of the test part by probability; ``edges`` has one more."""
+
+    edges: list[float]
+    won: list[float]
+    lost: list[float]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evidence:
     """Figures by split and group, and records by name.
 
     ``test_records`` cover the test part alone, ``records`` all that was judged out of sample:
-    the walk-forward and the test part in one book. Days are counted from 1970, UTC.
+    the walk-forward and the test part in one book. Days are counted from 1970, UTC. ``importance``
+    is the share of the trees' gain, ``contribution`` the mean size of a feature's SHAP value on
+    rows of the test part, in log odds.
     """
 
     metrics: Mapping[str, Figures]
     groups: Mapping[str, Figures]
     calibration: Mapping[str, Curve]
+    spread: Spread
     test_records: Mapping[str, Record]
     records: Mapping[str, Record]
     hold: FloatArray
@@ -68,6 +80,7 @@ class Evidence:
     trades: Trades
     labels: Mapping[str, Figures]
     importance: Figures
+    contribution: Figures
     buckets: tuple[CalibrationBucket, ...]
     bet_q90: float
     horizon_hours: float
@@ -78,6 +91,7 @@ class Evidence:
             "metrics": _plain(self.metrics),
             "groups": _plain(self.groups),
             "calibration": {name: dict(curve) for name, curve in self.calibration.items()},
+            "spread": asdict(self.spread),
             "test_records": {n: _record(r) for n, r in self.test_records.items()},
             "records": {n: _record(r) for n, r in self.records.items()},
             "hold": self.hold.tolist(),
@@ -86,6 +100,7 @@ class Evidence:
             "trades": asdict(self.trades),
             "labels": _plain(self.labels),
             "importance": self.importance,
+            "contribution": self.contribution,
             "buckets": [asdict(bucket) for bucket in self.buckets],
             "bet_q90": self.bet_q90,
             "horizon_hours": self.horizon_hours,
@@ -98,6 +113,7 @@ class Evidence:
             metrics=_figures(plain["metrics"]),
             groups=_figures(plain["groups"]),
             calibration=plain["calibration"],
+            spread=Spread(**plain["spread"]),
             test_records={n: _read(r) for n, r in plain["test_records"].items()},
             records={n: _read(r) for n, r in plain["records"].items()},
             hold=np.asarray(plain["hold"], dtype=np.float64),
@@ -106,6 +122,7 @@ class Evidence:
             trades=Trades(**plain["trades"]),
             labels=_figures(plain["labels"]),
             importance=plain["importance"],
+            contribution=plain["contribution"],
             buckets=tuple(CalibrationBucket(**bucket) for bucket in plain["buckets"]),
             bet_q90=float(plain["bet_q90"]),
             horizon_hours=float(plain["horizon_hours"]),

@@ -64,7 +64,7 @@ def equity_figure(evidence: Evidence) -> bytes:
         series = {name: evidence.records[name].daily for name in evidence.records}
         shown = ("model", "signal alone", "logistic alone", "costs x2")
         lines = {name: series[name] for name in shown} | {"buy and hold": evidence.hold}
-        days = _days(evidence.first_day, evidence.hold.size + 1)
+        days = days_from(evidence.first_day, evidence.hold.size + 1)
         for name, daily in lines.items():
             main = name == "model"
             top.plot(
@@ -97,14 +97,14 @@ def equity_figure(evidence: Evidence) -> bytes:
         bottom.fill_between(days, fallen, 0.0, color=RED, alpha=0.35, linewidth=0)
         bottom.set_ylabel("drawdown")
         bottom.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        _dates(bottom)
-        return _png(figure)
+        show_dates(bottom)
+        return png(figure)
 
 
 def calibration_figure(evidence: Evidence) -> bytes:
     """Return observed rate against probability, out of fold and on the test part."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(5.4, 5.0), layout="constrained")
+        figure = Figure(figsize=(4.6, 4.4), layout="constrained")
         axes = figure.subplots()
         low, high = 1.0, 0.0
         for (name, curve), color in zip(evidence.calibration.items(), (QUIET, BLUE), strict=False):
@@ -115,23 +115,51 @@ def calibration_figure(evidence: Evidence) -> bytes:
             axes.errorbar(
                 p, rate, yerr=error, color=color, marker="o", markersize=5, capsize=2, label=name
             )
-            low = min(low, float(p.min()), float((rate - error).min()))
-            high = max(high, float(p.max()), float((rate + error).max()))
-        low, high = max(0.0, low - 0.03), min(1.0, high + 0.03)
+            low = min(low, float(p.min()), float(rate.min()))
+            high = max(high, float(p.max()), float(rate.max()))
+        low, high = max(0.0, low - 0.05), min(1.0, high + 0.05)
         axes.plot([low, high], [low, high], color=INK, linewidth=1, linestyle=":")
         axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
         axes.set_xlabel("probability of a net gain")
-        axes.set_ylabel("observed rate (± one standard error)")
+        axes.set_ylabel("observed rate (± standard error)")
         axes.set_title("Calibration")
         axes.legend(loc="upper left")
-        return _png(figure)
+        return png(figure)
+
+
+def spread_figure(evidence: Evidence, break_even: float) -> bytes:
+    """Return how the test rows' probabilities lie around the one that is needed."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.6, 4.4), layout="constrained")
+        axes = figure.subplots()
+        edges = np.array(evidence.spread.edges)
+        lost, won = np.array(evidence.spread.lost), np.array(evidence.spread.won)
+        width = np.diff(edges)
+        axes.bar(edges[:-1], lost, width, align="edge", color=QUIET, alpha=0.6, label="lost")
+        axes.bar(edges[:-1], won, width, bottom=lost, align="edge", color=GREEN, label="won")
+        axes.axvline(break_even, color=INK, linestyle=":", linewidth=1.4)
+        axes.annotate(
+            "break-even",
+            (break_even, 0.97),
+            xycoords=("data", "axes fraction"),
+            xytext=(4, 0),
+            textcoords="offset points",
+            fontsize=9,
+            va="top",
+        )
+        axes.grid(visible=False, axis="x")
+        axes.set_xlabel("probability of a net gain")
+        axes.set_ylabel("effective signals of the test part")
+        axes.set_title("How sure it is")
+        axes.legend(loc="upper right", fontsize=9)
+        return png(figure)
 
 
 def importance_figure(evidence: Evidence, most: int = 20) -> bytes:
     """Return the share of total gain of the most used features."""
     with mpl.rc_context(STYLE):
         rows = list(evidence.importance.items())[:most][::-1]
-        figure = Figure(figsize=(7.2, 0.27 * max(6, len(rows)) + 1.0), layout="constrained")
+        figure = Figure(figsize=(5.4, 0.25 * max(6, len(rows)) + 1.0), layout="constrained")
         axes = figure.subplots()
         axes.barh([name for name, _ in rows], [gain for _, gain in rows], color=BLUE, height=0.7)
         axes.grid(visible=False, axis="y")
@@ -139,14 +167,14 @@ def importance_figure(evidence: Evidence, most: int = 20) -> bytes:
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_xlabel("share of the trees' total gain")
         axes.set_title("What the trees look at")
-        return _png(figure)
+        return png(figure)
 
 
 def labels_figure(evidence: Evidence) -> bytes:
     """Return how the events of each symbol ended."""
     with mpl.rc_context(STYLE):
         symbols = list(evidence.labels)
-        figure = Figure(figsize=(7.2, 0.5 * len(symbols) + 1.8), layout="constrained")
+        figure = Figure(figsize=(9.0, 0.5 * len(symbols) + 1.8), layout="constrained")
         axes = figure.subplots()
         left = np.zeros(len(symbols))
         for name, color in (("profit", GREEN), ("time", QUIET), ("stop", RED)):
@@ -177,13 +205,13 @@ def labels_figure(evidence: Evidence) -> bytes:
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_title("How signals ended")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3)
-        return _png(figure)
+        return png(figure)
 
 
 def search_figure(scores: Sequence[float], sobol: Sequence[bool]) -> bytes:
     """Return the score of every trial in order, and the best so far."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+        figure = Figure(figsize=(9.0, 3.6), layout="constrained")
         axes = figure.subplots()
         score, drawn = np.array(scores), np.array(sobol, dtype=np.bool_)
         number = np.arange(1, score.size + 1)
@@ -209,21 +237,24 @@ def search_figure(scores: Sequence[float], sobol: Sequence[bool]) -> bytes:
         axes.set_ylabel("score")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title("Search: mean Sharpe of the folds, less their spread")
-        axes.legend(loc="lower right", fontsize=9)
-        return _png(figure)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=9)
+        return png(figure)
 
 
-def _days(first_day: int, count: int) -> NDArray[np.datetime64]:
+def days_from(first_day: int, count: int) -> NDArray[np.datetime64]:
+    """Return ``count`` dates from ``first_day`` (days since 1970)."""
     return np.datetime64(first_day, "D") + np.arange(count)
 
 
-def _dates(axes: Axes) -> None:
+def show_dates(axes: Axes) -> None:
+    """Label the x axis with dates, in few words."""
     locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """Return the figure as PNG; the same figure gives the same bytes."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()

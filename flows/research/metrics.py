@@ -54,7 +54,11 @@ def classification(
 def calibration_curve(
     label: NDArray[np.int8], probability: FloatArray, weight: FloatArray, bins: int = 10
 ) -> dict[str, list[float]]:
-    """Return mean probability, observed rate and weight by quantile bins of the probability."""
+    """Return mean probability, observed rate and weight by quantile bins of the probability.
+
+    At most ``bins``, and no more than leave about 20 effective rows in each.
+    """
+    bins = int(min(bins, max(2.0, weight.sum() / 20.0)))
     out: dict[str, list[float]] = {"probability": [], "observed": [], "weight": []}
     if label.size == 0:
         return out

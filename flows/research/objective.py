@@ -15,16 +15,17 @@ import numpy as np
 from features.errors import InputError
 from features.types import FloatArray
 from flows.research.book import DAY_MS, daily_returns, one_at_a_time
-from flows.research.economics import wishes
-from flows.research.fitting import Answers, Unseen, fit, judge
+from flows.research.economics import expect, wishes
+from flows.research.fitting import Answers, Unseen, calibrators, fit, judge, measure_rows
 from flows.research.market import Dataset
-from flows.research.models import Machine
+from flows.research.models import Machine, joined
 from flows.research.performance import return_metrics, sharpe_annual
 from flows.research.recipe import HOUR_MS, Recipe
 from flows.research.samples import Samples, draw_samples, prices
 from flows.research.splits import Fold, walk_forward
 
 WORST = -10.0
+SHORTAGE_PENALTY = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,9 +192,15 @@ def _result(walked: Walk, recipe: Recipe, dataset: Dataset, trial: Trial) -> Tri
     daily = daily_returns(held, prices(dataset), first_day=trial.first_day, days=trial.days)
     sharpes = fold_sharpes(daily, trial.folds)
     trades = int(held.net.size)
-    shortage = max(0.0, 1.0 - trades / trial.trades_min)
-    spread = float(np.std(sharpes))
-    score = float(np.mean(sharpes)) - trial.stability_penalty * spread - 2.0 * shortage
+    # What the finished model would take: all folds' answers calibrated at once. Its result is not
+    # looked at, only whether it would trade at all.
+    active = min(trades, _trades_when_finished(walked, recipe))
+    shortage = max(0.0, 1.0 - active / trial.trades_min)
+    score = (
+        float(np.mean(sharpes))
+        - trial.stability_penalty * float(np.std(sharpes))
+        - SHORTAGE_PENALTY * shortage
+    )
     return TrialResult(
         score=score,
         fold_sharpes=tuple(float(s) for s in sharpes),
@@ -206,6 +213,22 @@ def _result(walked: Walk, recipe: Recipe, dataset: Dataset, trial: Trial) -> Tri
         },
         daily=tuple(float(x) for x in daily),
     )
+
+
+def _trades_when_finished(walked: Walk, recipe: Recipe) -> int:
+    """Return how many trades the calibrator and economics of all judged rows would take."""
+    samples, unseen = walked.samples, walked.unseen
+    ensemble, _ = calibrators(samples, unseen, recipe.model.ensemble_weight)
+    raw = joined(unseen.boosted, unseen.linear, recipe.model.ensemble_weight)
+    expected = expect(
+        measure_rows(samples, unseen.rows),
+        ensemble.apply(raw),
+        samples.symbol[unseen.rows],
+        samples.volatility[unseen.rows],
+    )
+    wished = np.zeros(samples.n, dtype=np.bool_)
+    wished[unseen.rows] = wishes(expected, recipe.model.kappa)
+    return int(one_at_a_time(samples.trips, wished).size)
 
 
 def fold_sharpes(daily: FloatArray, folds: int) -> list[float]:

@@ -55,6 +55,7 @@ class Trained:
     known: Rows
     fitted: Fitted
     rounds: int
+    walk: Walk
     out_of_fold: Answers
     test: Answers
 
@@ -100,6 +101,7 @@ def train(dataset: Dataset, recipe: Recipe, trial: Trial, machine: Machine) -> T
         known=known,
         fitted=fitted,
         rounds=rounds,
+        walk=walked,
         out_of_fold=answer(samples, walked.unseen, fitted),
         test=judge(samples, split.test, fitted),
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from flows.pages import verdict_page
-from flows.research.evidence import CalibrationBucket, Evidence, Record, Trades
+from flows.research.evidence import CalibrationBucket, Evidence, Record, Spread, Trades
 from flows.research.performance import return_metrics
 from flows.research.verdict import (
     Attempts,
@@ -40,6 +40,7 @@ def made_evidence(edge, seed=0, trades=300.0):
         metrics={"test": {"calibration_error": 0.02, "auc": nan}},
         groups={},
         calibration={"test": {"probability": [0.4], "observed": [0.41], "weight": [10.0]}},
+        spread=Spread(edges=[0.3, 0.4], won=[1.0], lost=[2.0]),
         test_records={name: record(d[-200:], trades / 3) for name, d in daily.items()},
         records={name: record(d, trades) for name, d in daily.items()},
         hold=np.zeros(DAYS),
@@ -48,6 +49,7 @@ def made_evidence(edge, seed=0, trades=300.0):
         trades=Trades(symbol=[], side=[], start_ms=[], end_ms=[], reason=[], net=[], gross=[]),
         labels={},
         importance={"x": 1.0},
+        contribution={"x": 0.1},
         buckets=(CalibrationBucket(lo=0.0, hi=1.0, wins=4.0, n=10.0),),
         bet_q90=0.3,
         horizon_hours=24.0,

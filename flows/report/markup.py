@@ -1,0 +1,99 @@
+"""Small pieces of HTML for the model's report.
+
+Decides how a figure, a table and a number look. Never knows what they mean. Rule: text is escaped
+here, once; a number that does not exist is a dash.
+"""
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from math import isinf, isnan, nan
+
+PERCENT = {
+    "return_total",
+    "return_annual",
+    "volatility_annual",
+    "max_drawdown",
+    "worst_day",
+    "best_day",
+    "win_rate",
+    "expectancy",
+    "gross_mean",
+    "cost_mean",
+    "mean_net",
+    "sum_net",
+    "positive_rate",
+    "taken_rate",
+    "probability_mean",
+}
+
+
+class Html(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+def section(title: str, lead: str, *parts: str) -> str:
+    """Return a section with a title, one sentence and its content."""
+    words = f'<p class="lead">{escape(lead)}</p>' if lead else ""
+    return f"<section><h2>{escape(title)}</h2>{words}{''.join(parts)}</section>"
+
+
+def image(png: bytes, words: str) -> Html:
+    """Return a figure with its description for those who cannot see it."""
+    data = base64.b64encode(png).decode()
+    return Html(f'<img alt="{escape(words)}" src="data:image/png;base64,{data}">')
+
+
+def pair(*parts: str) -> Html:
+    """Return parts side by side where there is room."""
+    return Html(f'<div class="pair">{"".join(f"<div>{p}</div>" for p in parts)}</div>')
+
+
+def table(names: Sequence[str], rows: Iterable[Sequence[object]], sign: bool = False) -> Html:
+    """Return a table; numbers are set right, the first column left."""
+    head = "".join(
+        f'<th class="n">{escape(name)}</th>' if place and not sign else f"<th>{escape(name)}</th>"
+        for place, name in enumerate(names)
+    )
+    body = "".join(f"<tr>{''.join(cell(value) for value in row)}</tr>" for row in rows)
+    return Html(f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>')
+
+
+def figures_table(groups: Mapping[str, Mapping[str, float]], names: Mapping[str, str]) -> Html:
+    """Return a table of chosen figures (by name, with its heading) a group."""
+    rows = [
+        [group, *(number(figures.get(name, nan), name) for name in names)]
+        for group, figures in groups.items()
+    ]
+    return table(["", *names.values()], rows)
+
+
+def cell(value: object) -> str:
+    """Return a table's cell."""
+    if isinstance(value, Html):
+        return f'<td class="n">{value}</td>' if value.startswith("<span") else f"<td>{value}</td>"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"<td>{escape(str(value))}</td>"
+    return f'<td class="n">{number(float(value))}</td>'
+
+
+def number(value: float, name: str = "") -> Html:
+    """Return a figure as a person reads it, in percent where its name says so."""
+    if isnan(value):
+        return Html('<span class="quiet">–</span>')
+    if isinf(value):
+        return Html(f"<span>{'∞' if value > 0 else '-∞'}</span>")
+    if name in PERCENT:
+        return Html(f"<span>{value:.2%}</span>")
+    if value == int(value) and abs(value) < 1e12:
+        return Html(f"<span>{int(value):,}</span>")
+    return Html(f"<span>{value:,.2f}</span>" if abs(value) >= 10 else f"<span>{value:.4g}</span>")
+
+
+def card(value: str, words: str, way: str = "") -> str:
+    """Return a headline figure."""
+    return (
+        f'<div class="card"><b class="{way}">{escape(value)}</b><span>{escape(words)}</span></div>'
+    )
