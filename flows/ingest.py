@@ -46,7 +46,8 @@ def ingest(
     -------
     dict
         By symbol: ``inserted``, ``restated``, ``rows``, ``first_ms``, ``last_ms``,
-        ``funding_inserted``, ``mark_inserted`` and ``error`` (null where it went well).
+        ``funding_inserted``, ``mark_inserted``, ``error`` (null where it went well) and ``note``
+        (where only the mark price failed).
 
     Raises
     ------

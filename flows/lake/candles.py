@@ -11,7 +11,6 @@ Rule: a bar missing inside a reply is asked for again before it counts as the ve
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import polars as pl
 
@@ -75,9 +74,11 @@ class CandleDownload:
             await self._backfill(stored, start)
             return await asyncio.to_thread(lake.span, spec, series)
         newest = await self._newest(end_ms)
-        if newest.is_empty():
-            return stored
-        head_first = int(newest["open_ms"][0])
+        head_first = (
+            pages.floor(end_ms or 0, self._step)
+            if newest.is_empty()  # an outage lasts over the page before the end
+            else int(newest["open_ms"][0])
+        )
         fresh = pages.closed(newest, self._step, end_ms)
         if stored is None:
             first = await self._first_open(start, head_first)
@@ -119,20 +120,28 @@ class CandleDownload:
         )
 
     async def _newest(self, end_ms: int | None) -> pl.DataFrame:
-        """Return the newest page, its holes asked for again."""
-        ask = partial(self._client.candles, self._spec, self._series.symbol, self._series.interval)
-        page = await ask(end_ms=end_ms, limit=self._page)
+        """Return the newest page up to the end, its holes asked for again; empty: nothing there."""
+        page = pl.DataFrame()
+        if end_ms is not None:
+            stop = pages.floor(end_ms, self._step)
+            page = await self._window((stop - self._page * self._step, stop))
+        for _ in range(2):
+            if page.is_empty():
+                page = await self._ask_newest()
+                if end_ms is not None and not page.is_empty():
+                    return page.filter(pl.col("open_ms") + self._step <= end_ms)
         if page.is_empty():
-            page = await ask(end_ms=end_ms, limit=self._page)
-        if page.is_empty():
-            if end_ms is None:
-                raise VenueError(
-                    f"{self._client.id} served no {self._spec.name} of {self._series.symbol} "
-                    f"{self._series.interval}"
-                )
-            return page
+            raise VenueError(
+                f"{self._client.id} served no {self._spec.name} of {self._series.symbol} "
+                f"{self._series.interval}"
+            )
         window = (int(page["open_ms"][0]), int(page["open_ms"][-1]) + self._step)
         return await self._whole(page, window)
+
+    async def _ask_newest(self) -> pl.DataFrame:
+        return await self._client.candles(
+            self._spec, self._series.symbol, self._series.interval, limit=self._page
+        )
 
     async def _whole(self, frame: pl.DataFrame, window: Window) -> pl.DataFrame:
         """Ask again for every hole of ``frame`` until an answer brings nothing new."""

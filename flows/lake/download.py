@@ -24,7 +24,11 @@ SYMBOLS_AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SymbolReport:
-    """What one symbol's download did; ``error`` is one line where it failed."""
+    """What one symbol's download did.
+
+    ``error`` is one line where candles or funding failed; ``note`` where only the mark price did,
+    which nothing but the check for another market needs.
+    """
 
     inserted: int = 0
     restated: int = 0
@@ -34,6 +38,7 @@ class SymbolReport:
     funding_inserted: int = 0
     mark_inserted: int = 0
     error: str | None = None
+    note: str | None = None
 
 
 def download(
@@ -96,6 +101,7 @@ async def _symbol(
     mark = CandleDownload(client, lake, MARK, mark_series, request=request, on_progress=on_progress)
     span: Span | None = None
     error: str | None = None
+    note: str | None = None
     try:
         span = await candles.run(reached_ms, clock_ms)
         if span is not None:
@@ -103,7 +109,7 @@ async def _symbol(
             start_ms = span.first_ms if request.start_ms is None else request.start_ms
             await funding.run(start_ms, close_ms, clock_ms)
             if request.mark and client.has_mark:
-                await mark.run(close_ms, clock_ms)
+                note = await _mark(mark, close_ms, clock_ms)
     except VenueError as failure:
         error = str(failure)
     return SymbolReport(
@@ -115,7 +121,16 @@ async def _symbol(
         funding_inserted=funding.inserted,
         mark_inserted=mark.inserted,
         error=error,
+        note=note,
     )
+
+
+async def _mark(mark: CandleDownload, close_ms: int, clock_ms: int) -> str | None:
+    try:
+        await mark.run(close_ms, clock_ms)
+    except VenueError as failure:
+        return str(failure)
+    return None
 
 
 def mark_interval(interval: str) -> str:

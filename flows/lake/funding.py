@@ -2,8 +2,8 @@
 
 Decides which settlements are due: only those at or before market time, which is the close of the
 newest stored bar (never our clock). Upwards from the last stored one; history below it is added
-first to last, in one commit. Rule: a reply that holds as many rows as were asked for may be cut
-off, so its window is halved and asked again; a settlement missing inside a reply is asked again.
+first to last, in one commit. Rule: a reply with a settlement missing in its window may be cut off
+(venues cap their replies, and say so nowhere), so the window is halved and asked again.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from flows.lake.venue import FUNDING_PER_PAGE, VenueClient
 HOUR_MS = 3_600_000
 USUAL_INTERVAL_MS = 8 * HOUR_MS
 WINDOW_MS = FUNDING_PER_PAGE * USUAL_INTERVAL_MS
+HALVED_MS_MIN = 5 * 24 * HOUR_MS
 
 
 def settlement_interval_ms(times_ms: pl.Series) -> int:
@@ -58,21 +59,18 @@ class FundingDownload:
         while pending:
             window = pending.pop()
             part = await self._client.funding(self._symbol, start_ms=window[0], end_ms=window[1])
-            if part.height >= FUNDING_PER_PAGE and window[1] - window[0] > HOUR_MS:
-                middle = (window[0] + window[1]) // 2
-                pending += [(window[0], middle), (middle, window[1])]
-            elif self._looks_whole(part, window):
-                parts.append(part)
-            else:
-                again = await self._client.funding(
+            if part.is_empty():
+                part = await self._client.funding(
                     self._symbol, start_ms=window[0], end_ms=window[1]
                 )
-                parts += [part, again]
+            parts.append(part)
+            wide = window[1] - window[0] > HALVED_MS_MIN
+            if wide and not part.is_empty() and not self._looks_whole(part, window):
+                middle = (window[0] + window[1]) // 2
+                pending += [(window[0], middle), (middle, window[1])]
         return pl.concat(parts).unique("time_ms", keep="last").sort("time_ms")
 
     def _looks_whole(self, part: pl.DataFrame, window: tuple[int, int]) -> bool:
-        if part.is_empty():
-            return window[1] - window[0] < USUAL_INTERVAL_MS
         times = part["time_ms"]
         step = settlement_interval_ms(times)
         edges = pl.Series([window[0] - 1, *times.to_list(), window[1]]).diff().drop_nulls()

@@ -30,6 +30,10 @@ from flows.lake.tables import CANDLES, MARK, TableSpec
 # Half of what the venue's documentation allows one address, where ccxt asks for far less than that:
 # milliseconds of ccxt's budget a unit, so that 300 requests of 5 units go into Bybit's 5 s window.
 UNIT_MS = {"bybit": 5_000 / (300 * 5)}
+# Candles a request where ccxt's own figure is above what the venue serves.
+PAGE = {"kucoinfutures": 200}
+# Venues whose candles count contracts; the lake's volume is in base units everywhere.
+VOLUME_IN_CONTRACTS = frozenset({"kucoinfutures"})
 CANDLES_PER_PAGE = 200  # where ccxt names no limit
 FUNDING_PER_PAGE = 200
 
@@ -133,7 +137,7 @@ class VenueClient:
     def candles_page(self, symbol: str) -> int:
         """Return how many candles one request may ask for."""
         limit = self._exchange.feature_value(self.market(symbol)["symbol"], "fetchOHLCV", "limit")
-        return int(limit or CANDLES_PER_PAGE)
+        return PAGE.get(self.id, int(limit or CANDLES_PER_PAGE))
 
     @property
     def has_mark(self) -> bool:
@@ -176,6 +180,9 @@ class VenueClient:
             schema={CANDLES.time: pl.Int64, **dict.fromkeys(spec.values, pl.Float64)},
             orient="row",
         )
+        if spec is CANDLES and self.id in VOLUME_IN_CONTRACTS:
+            size = float(self.market(symbol)["contractSize"])
+            frame = frame.with_columns(pl.col("volume") * size)
         time, step = pl.col(CANDLES.time), interval_ms(interval)
         inside = pl.lit(value=True)
         if start_ms is not None:
@@ -244,7 +251,7 @@ class VenueClient:
     ) -> Any:
         await self._breaker.admit()
         try:
-            reply = await request()
+            reply = await _answered(request)
             if check is not None:
                 check(reply)
         except (ccxt.BaseError, BadReplyError) as error:
@@ -268,6 +275,16 @@ class VenueClient:
                     f"{self.id}: the reply is not JSON: {body[:60]!r}"
                 ) from error
         return body
+
+
+async def _answered(request: Callable[[], Awaitable[Any]]) -> Any:
+    """Return the reply; ccxt's own stumbling over a reply of another shape is a bad reply."""
+    try:
+        return await request()
+    except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:
+        raise BadReplyError(
+            f"a reply of another shape ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _worth_a_retry(error: Exception) -> bool:

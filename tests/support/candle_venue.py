@@ -33,6 +33,26 @@ class Venue:
     stamps_s: list[float] = field(default_factory=list)
     queries: list[dict[str, str]] = field(default_factory=list)
 
+    def candles(self, symbol: str, step: int) -> list[Row]:
+        """The bars of one interval; longer ones are built, the last may be unfinished."""
+        rows = self.bars.get((symbol, step))
+        if rows is not None:
+            return rows
+        built: dict[int, list[Row]] = {}
+        for row in self.bars.get((symbol, 900_000), []):
+            built.setdefault(row[0] // step * step, []).append(row)
+        return [
+            (
+                open_ms,
+                parts[0][1],
+                max(p[2] for p in parts),
+                min(p[3] for p in parts),
+                parts[-1][4],
+                sum(p[5] for p in parts),
+            )
+            for open_ms, parts in sorted(built.items())
+        ]
+
     @property
     def symbols(self) -> list[str]:
         return sorted({symbol for symbol, _ in self.bars})
@@ -114,7 +134,7 @@ class _Handlers:
 
     def _rows(self, query: Any, width: int) -> web.Response:
         step = INTERVALS[query["interval"]]
-        rows = self.venue.bars.get((query["symbol"], step)) or self._hourly(query["symbol"], step)
+        rows = self.venue.candles(query["symbol"], step)
         limit = min(int(query.get("limit", 200)), self.venue.page_max)
         start, end = query.get("start"), query.get("end")
         if start is not None:
@@ -130,23 +150,6 @@ class _Handlers:
         return _ok(
             {"symbol": query["symbol"], "category": "linear", "list": listed}, self.venue.clock_ms
         )
-
-    def _hourly(self, symbol: str, step: int) -> list[Row]:
-        """Build longer bars from the 15m ones; the last one may be unfinished, as at a venue."""
-        built: dict[int, list[Row]] = {}
-        for row in self.venue.bars.get((symbol, 900_000), []):
-            built.setdefault(row[0] // step * step, []).append(row)
-        return [
-            (
-                open_ms,
-                parts[0][1],
-                max(p[2] for p in parts),
-                min(p[3] for p in parts),
-                parts[-1][4],
-                sum(p[5] for p in parts),
-            )
-            for open_ms, parts in sorted(built.items())
-        ]
 
     def _funding_history(self, query: Any) -> web.Response:
         start, end = int(query["startTime"]), int(query["endTime"])
@@ -180,10 +183,17 @@ class _Handlers:
 
 @contextmanager
 def serve(venue: Venue) -> Iterator[str]:
-    """Serve the venue on a free local port in a thread; yield its URL."""
+    """Serve the venue as Bybit on a free local port; yield its URL."""
+    with run_app(_Handlers(venue).serve) as url:
+        yield url
+
+
+@contextmanager
+def run_app(handler: Callable[[web.Request], Any]) -> Iterator[str]:
+    """Answer every request with `handler`, in a thread, on a free local port; yield the URL."""
     loop = asyncio.new_event_loop()
     app = web.Application()
-    app.router.add_get("/{tail:.*}", _Handlers(venue).serve)
+    app.router.add_get("/{tail:.*}", handler)
     runner = web.AppRunner(app, access_log=None)
     url: list[str] = []
     ready, stop = threading.Event(), asyncio.Event()
