@@ -17,7 +17,7 @@ from executor.paper.conductor import Conductor
 from executor.paper.exchange import Exchange
 from executor.paper.server import application
 from executor.paper.settings import Settings, parse
-from executor.paper.sources import load
+from executor.paper.sources import load, planned_faults
 from features.errors import InputError
 
 SHUTDOWN_SECONDS = 2.0
@@ -35,10 +35,13 @@ def run(arguments: list[str]) -> int:
         listener = bind(settings)
         clock = Clock()
         exchange = Exchange(settings, load(settings, clock), clock)
+        conductor = Conductor(exchange)
+        for fault in planned_faults(settings.faults):
+            conductor.mischief.plan(fault)
     except (InputError, OSError) as error:
         sys.stderr.write(f"tribar-paper: {error}\n")
         return 2
-    asyncio.run(serve(exchange, listener))
+    asyncio.run(serve(exchange, conductor, listener))
     return 0
 
 
@@ -67,21 +70,40 @@ def addresses(listener: socket.socket) -> dict[str, str | bool]:
     }
 
 
-async def serve(exchange: Exchange, listener: socket.socket) -> None:
+def snippet(url: str, ws: str, settings: Settings) -> str:
+    """Return the lines that connect an unmodified ccxt to this exchange."""
+    account = settings.accounts[0]
+    return f"""
+{len(settings.symbols)} symbols, {settings.interval} bars. Status page: {url}/
+Connect with ccxt (Ctrl-C stops the exchange):
+
+import ccxt.pro
+exchange = ccxt.pro.bybit({{"apiKey": "{account.api_key}", "secret": "{account.secret}",
+    "options": {{"fetchMarkets": {{"types": ["linear"]}}, "defaultType": "swap"}},
+    "urls": {{"api": {{"public": "{url}", "private": "{url}", "ws": {{
+        "public": {{"linear": "{ws}/v5/public/linear"}},
+        "private": {{"contract": "{ws}/v5/private", "trade": "{ws}/v5/trade"}}}}}}}}}})
+"""
+
+
+async def serve(exchange: Exchange, conductor: Conductor, listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
     runner = web.AppRunner(
-        application(exchange, Conductor(exchange)),
+        application(exchange, conductor),
         access_log=None,
         shutdown_timeout=SHUTDOWN_SECONDS,
     )
     await runner.setup()
     await web.SockSite(runner, listener).start()
-    sys.stdout.write(orjson.dumps(addresses(listener)).decode() + "\n")
+    where = addresses(listener)
+    sys.stdout.write(orjson.dumps(where).decode() + "\n")
     sys.stdout.flush()
+    if sys.stderr.isatty():
+        sys.stderr.write(snippet(str(where["url"]), str(where["ws"]), exchange.settings))
     await stop.wait()
     await runner.cleanup()
 

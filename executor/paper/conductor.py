@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from executor.paper.exchange import Exchange
 from executor.paper.market import Running, Series
+from executor.paper.mischief import Mischief
+from executor.paper.pace import Pace
 from executor.paper.rest_market import INTERVAL_CODES
 from executor.paper.topics import (
     book_message,
@@ -25,6 +27,7 @@ from features.errors import InputError
 
 BARRIER_SECONDS = 5.0
 TICKS_A_BAR_MAX = 60
+TICKS_A_BAR_MIN = 3
 TICK_SECONDS = 0.25
 
 
@@ -44,6 +47,8 @@ class Conductor:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
+        self.mischief = Mischief(exchange)
+        self.pace = Pace(exchange.clock, exchange.settings.speed)
         self._done: dict[str, int] = {}
         self._reported = asyncio.Event()
         self._settled_ms = exchange.market.now_ms - 1
@@ -79,18 +84,20 @@ class Conductor:
 
     async def run(self) -> None:
         """Stream every bar; afterwards the exchange answers and is otherwise silent."""
-        speed = self._exchange.settings.speed
-        if speed == 0.0:
+        is_lockstep = self.pace.speed == 0.0
+        if is_lockstep:
             await self._everyone(-1)
         for open_ms in self._exchange.market.opens.tolist():
-            if speed == 0.0:
+            at_once = await self.pace.bar(open_ms)
+            self.mischief.begin_bar(self.bars_done + 1)
+            if is_lockstep:
                 self._opening(open_ms)
                 self._whole_bar(open_ms)
                 await self._exchange.hub.barrier(BARRIER_SECONDS)
                 self._close(open_ms)
                 await self._everyone(self.close_ms)
             else:
-                await self._timed_bar(open_ms, speed)
+                await self._timed_bar(open_ms, at_once=at_once)
         self._settle_until(self._exchange.state.now_ms)
         self._exchange.match()
         self._exchange.holds_takers = False
@@ -157,6 +164,7 @@ class Conductor:
         exchange.state.now_ms = self.close_ms
         exchange.running.clear()
         self._push(open_ms, closed=True)
+        exchange.stale_bars = max(0, exchange.stale_bars - 1)
         opens = exchange.market.opens
         following = self.close_ms
         if self.bars_done < opens.size:
@@ -183,26 +191,31 @@ class Conductor:
 
     def _push_kline(self, topic: str, series: Series, length_ms: int, open_ms: int) -> None:
         exchange = self._exchange
+        if exchange.stale_bars:
+            return
         if series.index_of(open_ms) < 0:
             return
         message = kline_message(exchange, topic, series, length_ms, open_ms)
         if message is not None:
             exchange.hub.publish(topic, message)
 
-    async def _timed_bar(self, open_ms: int, speed: float) -> None:
+    async def _timed_bar(self, open_ms: int, *, at_once: bool) -> None:
         """Stream one bar by the clock, in ticks where there is time for them."""
         exchange = self._exchange
-        seconds = exchange.market.interval_ms / 1000 / speed
-        count = min(TICKS_A_BAR_MAX, int(seconds / TICK_SECONDS))
+        seconds = exchange.market.interval_ms / 1000 / self.pace.speed
+        count = 0 if at_once else min(TICKS_A_BAR_MAX, int(seconds / TICK_SECONDS))
         self._opening(open_ms)
-        if count < 3:
-            await asyncio.sleep(seconds)
+        if count < TICKS_A_BAR_MIN:
+            if not at_once:
+                await self.pace.until(exchange.clock.monotonic() + seconds)
             exchange.match()
             self._whole_bar(open_ms)
         else:
             await self._ticked_bar(open_ms, seconds, count)
         self._close(open_ms)
         exchange.match()
+        # Even the fastest market lets its clients speak between two bars.
+        await asyncio.sleep(0)
 
     async def _ticked_bar(self, open_ms: int, seconds: float, count: int) -> None:
         exchange, interval = self._exchange, self._exchange.market.interval_ms
@@ -213,13 +226,12 @@ class Conductor:
         }
         began = exchange.clock.monotonic()
         for number in range(count):
-            due = began + seconds * (number + 1) / count
-            await asyncio.sleep(max(0.0, due - exchange.clock.monotonic()))
+            await self.pace.until(began + seconds * (number + 1) / count)
             last = number == count - 1
             exchange.state.now_ms = open_ms + interval * (number + 1) // count - last
             self._settle_until(exchange.state.now_ms, mid_bar=True)
-            for symbol, plan in plans.items():
-                self._tick(symbol, plan[number])
+            for symbol in sorted(plans.keys() & exchange.running.keys()):
+                self._tick(symbol, plans[symbol][number])
             exchange.match()
             if not last:
                 self._push(open_ms, closed=False)

@@ -6,6 +6,8 @@ a 400 with one line; nothing here waits.
 """
 
 import json
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -13,12 +15,14 @@ from aiohttp import web
 
 from executor.paper.conductor import Conductor
 from executor.paper.exchange import Exchange
-from executor.paper.faults import Fault
+from executor.paper.faults import KINDS, fault_of
 from executor.paper.params import Params
 from executor.paper.replies import order_row, position_row, wallet_row
 from executor.paper.venue.errors import VenueError
 from executor.paper.venue.margin import totals, view
 from features.errors import InputError
+
+PAGE = Path(__file__).with_name("page.html")
 
 
 class Control:
@@ -38,20 +42,43 @@ class Control:
             return _refused(error)
         return _json({"ok": True, "finished": finished})
 
-    async def fault(self, request: web.Request) -> web.Response:
-        """Plan a fault."""
+    async def plan_fault(self, request: web.Request) -> web.Response:
+        """Plan a fault, or carry it out where it acts at once."""
         try:
-            params = await _body(request)
-            fault = Fault(
-                kind=params.needed("kind"),
-                match=params.text("match"),
-                count=max(1, params.integer("count", 1)),
-                arguments=params.mapping("arguments"),
-            )
-            self._exchange.faults.plan(fault)
+            self._conductor.mischief.plan(fault_of(await _body(request)))
         except (VenueError, InputError) as error:
             return _refused(error)
         return _json({"ok": True, "planned": len(self._exchange.faults.planned)})
+
+    async def faults(self, _request: web.Request) -> web.Response:
+        """Return the faults still planned, those that acted, and what kinds there are."""
+        faults = self._exchange.faults
+        return _json(
+            {
+                "planned": [asdict(fault) for fault in faults.planned],
+                "hits": [asdict(hit) for hit in faults.hits],
+                "kinds": dict(KINDS),
+            }
+        )
+
+    async def market(self, request: web.Request) -> web.Response:
+        """Pause, resume, step, jump or change the speed of the market."""
+        pace = self._conductor.pace
+        try:
+            params = await _body(request)
+            if params.flag("pause"):
+                pace.pause()
+            if "speed" in params:
+                pace.set_speed(float(params.decimal("speed")))
+            if "jump_ms" in params:
+                pace.jump(params.integer("jump_ms", 0))
+            if "step" in params:
+                pace.step(params.integer("step", 0))
+            if params.flag("resume"):
+                pace.resume()
+        except (VenueError, InputError) as error:
+            return _refused(error)
+        return _json({"ok": True, "paused": pace.is_paused, "speed": pace.speed})
 
     async def state(self, _request: web.Request) -> web.Response:
         """Return where the market stands."""
@@ -59,6 +86,8 @@ class Control:
         return _json(
             {
                 "finished": conductor.finished,
+                "paused": conductor.pace.is_paused,
+                "speed": conductor.pace.speed,
                 "step": conductor.bars_done,
                 "close_ms": conductor.close_ms,
                 "market_ms": exchange.state.now_ms,
@@ -90,7 +119,13 @@ class Control:
             }
             for name, account in state.accounts.items()
         }
-        return _json({"insurance": f"{state.insurance:f}", "accounts": accounts})
+        prices = {symbol: f"{price:f}" for symbol, price in state.prices.items()}
+        insurance = f"{state.insurance:f}"
+        return _json({"prices": prices, "insurance": insurance, "accounts": accounts})
+
+    async def page(self, _request: web.Request) -> web.Response:
+        """Return the status page."""
+        return web.Response(text=PAGE.read_text(), content_type="text/html")
 
 
 async def _body(request: web.Request) -> Params:
@@ -114,7 +149,10 @@ def _refused(error: VenueError | InputError) -> web.Response:
 def add_routes(app: web.Application, exchange: Exchange, conductor: Conductor) -> None:
     """Add the control endpoints to the server."""
     control = Control(exchange, conductor)
+    app.router.add_get("/", control.page)
     app.router.add_post("/__paper/acknowledge", control.acknowledge)
-    app.router.add_post("/__paper/fault", control.fault)
+    app.router.add_post("/__paper/fault", control.plan_fault)
+    app.router.add_get("/__paper/faults", control.faults)
+    app.router.add_post("/__paper/market", control.market)
     app.router.add_get("/__paper/state", control.state)
     app.router.add_get("/__paper/dump", control.dump)

@@ -12,8 +12,9 @@ from executor.paper import replies
 from executor.paper.clock import Clock
 from executor.paper.disconnect import Disconnection
 from executor.paper.eventlog import EventLog
-from executor.paper.faults import Faults
+from executor.paper.faults import STREAM, Fault, Faults
 from executor.paper.hub import Hub
+from executor.paper.limits import Limits
 from executor.paper.market import Market, Running
 from executor.paper.settings import Settings
 from executor.paper.venue import matching
@@ -36,8 +37,11 @@ class Exchange:
         self.settings = settings
         self.market = market
         self.clock = clock
-        self.hub = Hub()
-        self.faults = Faults()
+        self.faults = Faults(settings.fault_seed, settings.fault_rate)
+        self.hub = Hub(self._tamper)
+        self.limits = Limits(enforced=settings.limited)
+        self.maintenance_until = 0.0
+        self.stale_bars = 0
         self.log = EventLog(settings.event_log)
         self.running: dict[str, Running] = {}
         self._connections = 0
@@ -96,6 +100,23 @@ class Exchange:
         self._connections += 1
         return f"paper-{self._connections:06d}"
 
+    def _tamper(self, topic: str) -> Fault | None:
+        """Return the fault that meets a message of ``topic``."""
+        return self.faults.take(STREAM, topic, "", self.state.now_ms)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the venue is down for maintenance."""
+        return self.clock.monotonic() < self.maintenance_until
+
+    def hide_running_bar(self, symbol: str) -> None:
+        """Leave the running bar of ``symbol`` out of everything shown of it, now and later."""
+        series = self.market.series[symbol]
+        index = series.index_of(self.running[symbol].open_ms) if symbol in self.running else -1
+        if index >= 0:
+            self.market.series[symbol] = series.without(index)
+            self.running.pop(symbol)
+
     def match(self, symbols: Collection[str] | None = None) -> None:
         """Let waiting orders (of ``symbols``, if given) take, and tell what came of it."""
         chosen = self.market.series if symbols is None else symbols
@@ -110,6 +131,9 @@ class Exchange:
 
     def publish(self) -> None:
         """Write the venue's new events to the log and to the private streams."""
+        done, self.state.tampering.done = self.state.tampering.done, []
+        for kind, symbol, order_id in done:
+            self.faults.record(Fault(kind=kind), symbol, order_id, self.state.now_ms)
         for event in self.state.drain():
             for topic, row in topic_rows(event):
                 self.log.write(self.state.now_ms, event.account, topic, row)

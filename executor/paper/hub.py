@@ -8,11 +8,13 @@ that does not read is dropped, never waited for.
 import asyncio
 import contextlib
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 from aiohttp import WSCloseCode, web
 
+from executor.paper.faults import Fault
 from executor.paper.replies import Row
 
 BACKLOG_MAX = 100_000
@@ -30,6 +32,8 @@ class Connection:
         self._transport = transport
         self.account = ""
         self.topics: set[str] = set()
+        self.frozen = False
+        self.closing: asyncio.Task[bool] | None = None
         self._queue: asyncio.Queue[str | asyncio.Future[None]] = asyncio.Queue()
         self._pings: dict[bytes, asyncio.Future[None]] = {}
         self._count = 0
@@ -52,6 +56,8 @@ class Connection:
         with contextlib.suppress(ConnectionError):
             while True:
                 item = await self._queue.get()
+                if self.frozen:
+                    continue
                 if isinstance(item, str):
                     await self.socket.send_str(item)
                     continue
@@ -78,9 +84,14 @@ class Connection:
 
 
 class Hub:
-    """All connections, public by topic and private by account."""
+    """All connections, public by topic and private by account.
 
-    def __init__(self) -> None:
+    ``tamper`` is asked for every message whether a planned fault meets its topic.
+    """
+
+    def __init__(self, tamper: Callable[[str], Fault | None]) -> None:
+        self._tamper = tamper
+        self._held: dict[str, tuple[list[Connection], str]] = {}
         self.public: set[Connection] = set()
         self.private: set[Connection] = set()
         self.trade: set[Connection] = set()
@@ -119,22 +130,50 @@ class Hub:
         """Send ``message`` to all who listen to a public topic."""
         listeners = self._listeners.get(topic)
         if listeners:
-            raw = orjson.dumps(message).decode()
-            for connection in listeners:
-                connection.put(raw)
+            self._send(topic, list(listeners), orjson.dumps(message).decode())
 
     def publish_private(self, account: str, topic: str, message: Row) -> None:
         """Send ``message`` to an account's connections that asked for ``topic``."""
-        raw = ""
-        for connection in self.private:
-            if connection.account != account or topic not in connection.topics:
-                continue
-            raw = raw or orjson.dumps(message).decode()
-            connection.put(raw)
+        names = {topic, f"{topic}.linear"}
+        listeners = [c for c in self.private if c.account == account and c.topics & names]
+        if listeners:
+            self._send(topic, listeners, orjson.dumps(message).decode())
+
+    def _send(self, topic: str, listeners: list[Connection], raw: str) -> None:
+        fault = self._tamper(topic)
+        if fault is not None and fault.kind == "ws_reorder":
+            self._held[topic] = (listeners, raw)
+            return
+        if fault is not None and fault.kind == "ws_delay":
+            later = fault.number("seconds", 0.5)
+            asyncio.get_running_loop().call_later(later, _put, listeners, raw)
+            return
+        if fault is None or fault.kind != "ws_drop":
+            _put(listeners, raw)
+        if fault is not None and fault.kind == "ws_duplicate":
+            _put(listeners, raw)
+        if topic in self._held:
+            _put(*self._held.pop(topic))
+
+    def kick(self) -> int:
+        """Close every connection from the server's side and return how many there were."""
+        everyone = self.public | self.private | self.trade
+        for connection in everyone:
+            connection.closing = asyncio.create_task(
+                connection.socket.close(code=WSCloseCode.GOING_AWAY)
+            )
+        return len(everyone)
+
+    def freeze(self) -> int:
+        """Make every connection half open: nothing is read or written, nothing is closed."""
+        everyone = self.public | self.private | self.trade
+        for connection in everyone:
+            connection.frozen = True
+        return len(everyone)
 
     async def barrier(self, seconds: float) -> None:
         """Wait, at most ``seconds``, until private clients have handled all that was sent."""
-        waiting = [connection.barrier() for connection in self.private if connection.topics]
+        waiting = [c.barrier() for c in self.private if c.topics and not c.frozen]
         if waiting:
             await asyncio.wait(waiting, timeout=seconds)
 
@@ -146,3 +185,8 @@ class Hub:
         ]
         if closing:
             await asyncio.wait(closing, timeout=CLOSE_SECONDS)
+
+
+def _put(listeners: list[Connection], raw: str) -> None:
+    for connection in listeners:
+        connection.put(raw)

@@ -40,6 +40,24 @@ class Series:
         """Return the index of the last bar that opened before ``time_ms``, or -1."""
         return int(np.searchsorted(self.candles.open_ms, time_ms)) - 1
 
+    def without(self, index: int) -> "Series":
+        """Return the series without bar ``index``."""
+        kept = np.arange(self.candles.n) != index
+        bars = self.candles
+        return replace(
+            self,
+            candles=Candles(
+                interval_ms=bars.interval_ms,
+                open_ms=bars.open_ms[kept],
+                open=bars.open[kept],
+                high=bars.high[kept],
+                low=bars.low[kept],
+                close=bars.close[kept],
+                volume=bars.volume[kept],
+            ),
+            volatility=self.volatility[kept],
+        )
+
     def opening_at(self, time_ms: int) -> float:
         """Return the opening price of the bar that holds ``time_ms``."""
         index = int(np.searchsorted(self.candles.open_ms, time_ms, side="right")) - 1

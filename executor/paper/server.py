@@ -1,12 +1,13 @@
 """The HTTP server: every request's way from the socket to the venue and back.
 
-Decides the order of the steps (faults, signature, endpoint, envelope) and the routes. Never holds
-a price or an order. Rule: whatever a client sends is answered in the venue's form; only a path
-that does not exist gets a plain 404.
+Decides the order of the steps (ban, maintenance, faults, signature, rate limit, endpoint, envelope)
+and the routes. Never holds a price or an order. Rule: whatever a client sends is answered in the
+venue's form; only a path that does not exist gets a plain 404.
 """
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -16,7 +17,8 @@ from aiohttp import web
 from executor.paper import control, rest_account, rest_market, rest_trade, websocket
 from executor.paper.conductor import Conductor
 from executor.paper.exchange import Exchange
-from executor.paper.faults import REQUEST_KINDS, Fault
+from executor.paper.faults import REQUEST, Fault
+from executor.paper.limits import TOO_MANY_VISITS, Allowance
 from executor.paper.params import Params
 from executor.paper.rest_market import Call
 from executor.paper.signature import authenticate
@@ -24,7 +26,10 @@ from executor.paper.venue.errors import PARAMS_ERROR, VenueError
 
 BODY_BYTES_MAX = 1 << 20
 HANG_SECONDS = 60.0
+WORDS_MAX = 300
 PRIVATE = {**rest_trade.ENDPOINTS, **rest_account.ENDPOINTS}
+OPEN_IN_MAINTENANCE = frozenset({"/v5/market/time", "/v5/system/status"})
+SERVER_ERROR = 10016
 
 
 class Rest:
@@ -35,92 +40,96 @@ class Rest:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answer one request, or fail it as a planned fault says."""
-        key = (request.method, request.path)
+        exchange, key = self._exchange, (request.method, request.path)
+        if exchange.limits.is_banned(request.remote or "", exchange.clock.now_ms()):
+            return web.Response(status=403, text="access too frequent. Please try again later.")
         if key not in rest_market.ENDPOINTS and key not in PRIVATE:
             return web.Response(status=404, text="404 page not found")
+        if exchange.is_closed and request.path not in OPEN_IN_MAINTENANCE:
+            return web.Response(status=503, text="<html>503 Service Temporarily Unavailable</html>")
         try:
             body = (await request.read()).decode()
         except (web.HTTPRequestEntityTooLarge, UnicodeDecodeError):
-            return self._reply(PARAMS_ERROR, "params error: body invalid", {})
-        now = self._exchange.clock.now_ms()
-        fault = self._exchange.faults.take(REQUEST_KINDS, request.path, now)
+            return self._reply(PARAMS_ERROR, "params error: body invalid", {}, None)
+        words = (body or request.rel_url.raw_query_string)[:WORDS_MAX]
+        where = f"{request.method} {request.path}"
+        fault = exchange.faults.take(REQUEST, where, words, exchange.state.now_ms)
         if fault is not None:
             early = await self._before(request, fault)
             if early is not None:
                 return early
         reply = self._answer(request, body)
-        if fault is not None:
-            await self._after(fault)
+        if fault is not None and fault.kind in ("hang_after", "slow"):
+            await asyncio.sleep(
+                fault.number("seconds", HANG_SECONDS if fault.kind == "hang_after" else 0.5)
+            )
         return reply
 
     async def _before(self, request: web.Request, fault: Fault) -> web.Response | None:
         """Carry out a fault that comes before the venue sees the request."""
-        arguments = fault.arguments
+        now = self._exchange.clock.now_ms()
         if fault.kind == "http":
             return web.Response(
-                status=int(arguments.get("status", 502)),
-                text=str(arguments.get("body", "<html>Bad gateway</html>")),
-                content_type=str(arguments.get("content_type", "text/html")),
+                status=int(fault.number("status", 502)),
+                text=fault.text("body", "<html>502 Bad Gateway</html>"),
+                content_type=fault.text("content_type", "text/html"),
             )
         if fault.kind == "retcode":
-            code = int(arguments.get("code", 10016))
-            return self._reply(code, str(arguments.get("message", "Server error")), {})
+            code = int(fault.number("code", SERVER_ERROR))
+            return self._reply(code, fault.text("message", "Server error"), {}, None)
+        if fault.kind == "rate_limit":
+            spent = Allowance(limit=10, left=0, reset_ms=now + 1000, refused=True)
+            return self._reply(TOO_MANY_VISITS, "Too many visits!", {}, spent)
         if fault.kind == "hang_before":
-            await asyncio.sleep(float(arguments.get("seconds", HANG_SECONDS)))
+            await asyncio.sleep(fault.number("seconds", HANG_SECONDS))
             return web.Response(status=504)
         if fault.kind == "late":
-            await asyncio.sleep(float(arguments.get("seconds", 1.0)))
+            await asyncio.sleep(fault.number("seconds", 1.0))
         if fault.kind == "disconnect" and request.transport is not None:
             request.transport.abort()
+            return web.Response(status=502)
         return None
 
-    async def _after(self, fault: Fault) -> None:
-        """Carry out a fault that comes after the venue accepted the request."""
-        if fault.kind == "hang_after":
-            await asyncio.sleep(float(fault.arguments.get("seconds", HANG_SECONDS)))
-        elif fault.kind == "slow":
-            await asyncio.sleep(float(fault.arguments.get("seconds", 0.5)))
-
     def _answer(self, request: web.Request, body: str) -> web.Response:
-        key = (request.method, request.path)
+        exchange, key = self._exchange, (request.method, request.path)
         query = request.rel_url.raw_query_string
+        now = exchange.clock.now_ms()
+        account, allowance = None, None
         try:
-            account = None
             if key in PRIVATE:
                 payload = body if request.method == "POST" else query
-                now = self._exchange.clock.now_ms()
-                account = authenticate(self._exchange.by_key, request.headers, payload, now)
+                account = authenticate(exchange.by_key, request.headers, payload, now)
+                allowance = exchange.limits.ask(account.name, request.path, now)
+                allowance.demand()
             params = _params(request.method, body, query)
             endpoint = PRIVATE.get(key) or rest_market.ENDPOINTS[key]
-            result = endpoint(Call(self._exchange, params, account))
+            result = endpoint(Call(exchange, params, account))
         except VenueError as error:
-            return self._reply(error.code, error.message, {})
+            return self._reply(error.code, error.message, {}, allowance)
         if request.method == "POST":
-            self._exchange.acted()
-        return self._reply(0, "OK", result)
+            exchange.acted()
+        return self._reply(0, "OK", result, allowance)
 
-    def _reply(self, code: int, message: str, result: dict[str, Any]) -> web.Response:
-        now = self._exchange.clock.now_ms()
+    def _reply(
+        self, code: int, message: str, result: dict[str, Any], allowance: Allowance | None
+    ) -> web.Response:
         envelope = {
             "retCode": code,
             "retMsg": message,
-            "result": result,
             "retExtInfo": result.pop("retExtInfo", {}),
-            "time": now,
-        }
-        headers = {
-            "X-Bapi-Limit": "20",
-            "X-Bapi-Limit-Status": "19",
-            "X-Bapi-Limit-Reset-Timestamp": str(now),
+            "result": result,
+            "time": self._exchange.clock.now_ms(),
         }
         return web.Response(
-            body=orjson.dumps(envelope), content_type="application/json", headers=headers
+            body=orjson.dumps(envelope),
+            content_type="application/json",
+            headers=allowance.headers if allowance is not None else None,
         )
 
 
 def _params(method: str, body: str, query: str) -> Params:
     if method == "GET":
-        return Params(dict(parse_qsl(query, keep_blank_values=True)))
+        return Params(dict(parse_qsl(query, keep_blank_values=True, max_num_fields=100)))
     try:
         values = json.loads(body or "{}", parse_float=str)
     except (ValueError, RecursionError):
@@ -140,7 +149,7 @@ def application(exchange: Exchange, conductor: Conductor) -> web.Application:
     control.add_routes(app, exchange, conductor)
     route.add_route("*", "/{path:.*}", Rest(exchange).serve)
 
-    async def running(_app: web.Application) -> Any:
+    async def running(_app: web.Application) -> AsyncIterator[None]:
         task = asyncio.create_task(conductor.run())
         yield
         task.cancel()

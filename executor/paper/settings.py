@@ -57,6 +57,10 @@ class Settings:
     slippage_base: float
     slippage_volatility: float
     participation: float
+    limited: bool
+    fault_seed: int
+    fault_rate: float
+    faults: Path | None
     accounts: tuple[AccountSettings, ...]
     event_log: Path | None
 
@@ -103,6 +107,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--slippage-base", type=float, default=0.0001, help="fraction of the price")
     add("--slippage-volatility", type=float, default=0.1, help="per unit of bar volatility")
     add("--participation", type=float, default=0.0, help="share of a bar's volume; 0: no limit")
+    add(
+        "--rate-limits",
+        choices=("auto", "bybit", "none"),
+        default="auto",
+        help="refuse what Bybit would (auto: at speed 1)",
+    )
+    add("--fault-seed", type=int, default=0, help="seed of the random faults")
+    add("--fault-rate", type=float, default=0.0, help="share of requests and messages that fail")
+    add("--faults", type=Path, metavar="FILE", help="JSON list of planned faults")
     add("--balance", default="10000", help="first deposit in USDT (default 10000)")
     add("--api-key", default="paper", help="key of the first account (default paper)")
     add("--api-secret", default="paper", help="secret of the first account (default paper)")
@@ -138,11 +151,18 @@ def parse(arguments: list[str]) -> Settings:
         value = getattr(given, name)
         if value is not None and value < 1:
             raise InputError(f"--{name} is {value}; give 1 or more")
-    for name in ("taker_fee", "slippage_base", "slippage_volatility", "participation"):
+    for name in (
+        "taker_fee",
+        "slippage_base",
+        "slippage_volatility",
+        "participation",
+        "fault_rate",
+    ):
         if not 0 <= getattr(given, name) < math.inf:
             raise InputError(f"--{name.replace('_', '-')} is {getattr(given, name)}; 0 or more")
     if not 0 <= given.port <= 65535:
         raise InputError(f"--port is {given.port}; give 0 to 65535")
+    speed = _speed(given.speed)
     first = AccountSettings(
         name="main",
         api_key=given.api_key,
@@ -160,13 +180,17 @@ def parse(arguments: list[str]) -> Settings:
         seed=given.seed,
         host=given.host,
         port=given.port,
-        speed=_speed(given.speed),
+        speed=speed,
         clients=given.clients,
         taker_fee=given.taker_fee,
         maker_fee=given.maker_fee,
         slippage_base=given.slippage_base,
         slippage_volatility=given.slippage_volatility,
         participation=given.participation,
+        limited=given.rate_limits == "bybit" or (given.rate_limits == "auto" and speed == 1.0),
+        fault_seed=given.fault_seed,
+        fault_rate=given.fault_rate,
+        faults=given.faults,
         accounts=_accounts(first, given.account),
         event_log=given.event_log,
     )

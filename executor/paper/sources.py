@@ -5,14 +5,19 @@ serves it. Rule: everything that can be wrong with a source is found here, befor
 a simulated market is a function of its seed, its symbols and its length.
 """
 
+import json
 from pathlib import Path
 
 import numpy as np
 
 from executor.paper.clock import Clock
+from executor.paper.faults import Fault, fault_of
 from executor.paper.market import Market, Recorded, build, on_tick
+from executor.paper.params import Params
 from executor.paper.parquet import read_candles, read_funding
 from executor.paper.settings import START_MS, Settings
+from executor.paper.venue.errors import VenueError
+from features.errors import InputError
 from features.synthetic import simulate_market
 
 SIMULATED_BARS = 1000
@@ -59,3 +64,25 @@ def _replayed(settings: Settings, folder: Path) -> list[Recorded]:
         )
         for symbol in settings.symbols
     ]
+
+
+def planned_faults(path: Path | None) -> list[Fault]:
+    """Return the faults of a JSON file: a list of objects as the control endpoint takes them.
+
+    Raises
+    ------
+    InputError
+        Where the file cannot be read or names something that is no fault.
+    """
+    if path is None:
+        return []
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"--faults {path.name}: {str(error).splitlines()[0]}") from error
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+        raise InputError(f"--faults {path.name}: give a JSON list of objects with a kind each")
+    try:
+        return [fault_of(Params(value)) for value in values]
+    except VenueError as error:
+        raise InputError(f"--faults {path.name}: {error.message}") from error

@@ -45,7 +45,12 @@ def handler(exchange: Exchange, kind: str) -> Callable[[web.Request], Any]:
         "trade": exchange.hub.trade,
     }[kind]
 
-    async def serve(request: web.Request) -> web.WebSocketResponse:
+    async def serve(request: web.Request) -> web.StreamResponse:
+        now = exchange.clock.now_ms()
+        if exchange.is_closed:
+            return web.Response(status=503)
+        if not exchange.limits.may_connect(request.remote or "", now):
+            return web.Response(status=403, text="access too frequent")
         socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=FRAME_BYTES_MAX)
         await socket.prepare(request)
         connection = Connection(socket, request.transport, exchange.next_connection())
@@ -53,6 +58,8 @@ def handler(exchange: Exchange, kind: str) -> Callable[[web.Request], Any]:
         pump = asyncio.create_task(connection.pump())
         try:
             async for message in socket:
+                if connection.frozen:
+                    continue
                 if message.type == WSMsgType.PING:
                     await socket.pong(message.data)
                 elif message.type == WSMsgType.PONG:
@@ -183,14 +190,14 @@ def _trade(exchange: Exchange, connection: Connection, frame: Frame) -> Frame | 
     op = frame["op"]
     now = exchange.clock.now_ms()
     if op == "ping":
-        reply = {"op": "pong", "retCode": 0, "retMsg": "OK", "data": [str(now)]}
-        return reply | {"connId": connection.name}
+        pong = {"op": "pong", "retCode": 0, "retMsg": "OK", "data": [str(now)]}
+        return pong | {"connId": connection.name}
     if op == "auth":
         account = authenticate_socket(exchange.by_key, frame.get("args"), now)
         connection.account = account.name if account is not None else ""
         code, message = (0, "OK") if account is not None else (10004, "Invalid sign")
         return {"retCode": code, "retMsg": message, "op": "auth", "connId": connection.name}
-    reply = {
+    reply: Frame = {
         "reqId": str(frame.get("reqId", "")),
         "retCode": 0,
         "retMsg": "OK",
@@ -198,15 +205,15 @@ def _trade(exchange: Exchange, connection: Connection, frame: Frame) -> Frame | 
         "data": {},
         "retExtInfo": {},
         "header": {
-            "X-Bapi-Limit": "20",
-            "X-Bapi-Limit-Status": "19",
-            "X-Bapi-Limit-Reset-Timestamp": str(now),
             "Traceid": exchange.state.identifier("trace", exchange.log.lines).replace("-", ""),
             "Timenow": str(now),
         },
         "connId": connection.name,
     }
     try:
+        allowance = exchange.limits.ask(connection.account, f"/v5/{op.replace('.', '/')}", now)
+        reply["header"] |= allowance.headers
+        allowance.demand()
         reply["data"] = _order(exchange, connection, frame)
     except VenueError as error:
         reply.update(retCode=error.code, retMsg=error.message)

@@ -29,7 +29,7 @@ from executor.paper.conductor import Conductor
 from executor.paper.exchange import Exchange
 from executor.paper.server import application
 from executor.paper.settings import parse
-from executor.paper.sources import load
+from executor.paper.sources import load, planned_faults
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 30.0
@@ -139,6 +139,8 @@ async def paper_here(*arguments: str) -> AsyncIterator[PaperHere]:
     clock = Clock()
     exchange = Exchange(settings, load(settings, clock), clock)
     conductor = Conductor(exchange)
+    for fault in planned_faults(settings.faults):
+        conductor.mischief.plan(fault)
     listener = bind(settings)
     runner = web.AppRunner(application(exchange, conductor), access_log=None, shutdown_timeout=1.0)
     await runner.setup()

@@ -27,6 +27,7 @@ from executor.paper.venue.orders import RISING, ZERO, Order, PositionKey, Side, 
 from executor.paper.venue.placing import is_marketable
 from executor.paper.venue.positions import Position
 from executor.paper.venue.state import VenueState
+from executor.paper.venue.tampering import PARTIAL_FILL
 
 LIQUIDATION, STOP, LIMIT, TAKE, ACTIVATION = range(5)
 
@@ -73,8 +74,17 @@ def match_takers(state: VenueState, symbols: Container[str]) -> None:
         order = state.orders.by_id[order_id]
         if order.symbol not in symbols:
             state.takers.append(order_id)
+        elif order_id in state.tampering.doomed:
+            _reject(state, order)
         elif order.is_live:
             _take(state, order, state.prices[order.symbol])
+
+
+def _reject(state: VenueState, order: Order) -> None:
+    announce(
+        state,
+        replace(order, status=Status.REJECTED, reject_reason="EC_Others", updated_ms=state.now_ms),
+    )
 
 
 def _take(state: VenueState, order: Order, reference: Decimal) -> None:
@@ -83,6 +93,10 @@ def _take(state: VenueState, order: Order, reference: Decimal) -> None:
         end(state, order, "CancelByUser", "EC_PostOnlyWillTakeLiquidity")
         return
     quantity = _available(state, order)
+    fraction = state.tampering.take(PARTIAL_FILL, order.symbol, order.order_id)
+    if fraction is not None:
+        instrument = state.instruments[order.symbol]
+        quantity = max(instrument.lot, instrument.lots_down(quantity * fraction))
     if order.time_in_force == "FOK" and quantity < order.left:
         end(state, order, "CancelByUser", "EC_NoImmediateQtyToFill")
         return
@@ -287,8 +301,7 @@ def _trigger(state: VenueState, account: Account, order: Order, at: Decimal) -> 
         try:
             check_margin(state, account, order)
         except VenueError:
-            rejected = replace(order, status=Status.REJECTED, reject_reason="EC_Others")
-            announce(state, rejected)
+            _reject(state, order)
             return
     order = replace(order, status=Status.NEW)
     if is_marketable(order, reference):

@@ -24,6 +24,7 @@ from executor.paper.venue.errors import VenueError
 from executor.paper.venue.margin import totals, view
 from executor.paper.venue.orders import ZERO, Bracket, Order, OrderRequest, Status
 from executor.paper.venue.state import VenueState
+from executor.paper.venue.tampering import REJECT
 
 
 def is_marketable(order: Order, price: Decimal) -> bool:
@@ -70,6 +71,11 @@ def place(state: VenueState, account: Account, request: OrderRequest) -> Order:
 
 def enter(state: VenueState, order: Order) -> None:
     """Put an order in the book, or among those that take at the next chance."""
+    if state.tampering.take(REJECT, order.symbol, order.order_id) is not None:
+        state.tampering.doomed.add(order.order_id)
+        state.orders.save(order)
+        state.takers.append(order.order_id)
+        return
     if order.status is not Status.UNTRIGGERED and is_marketable(order, state.prices[order.symbol]):
         state.orders.save(order)
         state.takers.append(order.order_id)

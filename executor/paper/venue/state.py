@@ -15,6 +15,7 @@ from executor.paper.venue.errors import PARAMS_ERROR, VenueError
 from executor.paper.venue.events import Event, Executed
 from executor.paper.venue.instruments import Instrument, by_symbol
 from executor.paper.venue.orders import ZERO, OrderTable
+from executor.paper.venue.tampering import Tampering
 from features.costs import Costs
 
 
@@ -36,6 +37,7 @@ class VenueState:
     liquidity: dict[str, Decimal] = field(default_factory=dict)
     takers: list[str] = field(default_factory=list)
     executions: list[Executed] = field(default_factory=list)
+    tampering: Tampering = field(default_factory=Tampering)
     insurance: Decimal = ZERO
     now_ms: int = 0
     numbers: int = 0

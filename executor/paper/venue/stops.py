@@ -21,6 +21,7 @@ from executor.paper.venue.orders import (
 )
 from executor.paper.venue.positions import Position
 from executor.paper.venue.state import VenueState
+from executor.paper.venue.tampering import STOP_REJECTED
 
 STOP_LOSS = "StopLoss"
 TAKE_PROFIT = "TakeProfit"
@@ -67,7 +68,12 @@ def _sync_one(
             end(state, order, "CancelByTpSlTsClear")
         return
     if order is None:
-        announce(state, exit_order(state, position, kind, price, position.size))
+        fresh = exit_order(state, position, kind, price, position.size)
+        symbol = position.key.symbol
+        if kind == STOP_LOSS and state.tampering.take(STOP_REJECTED, symbol, fresh.order_id):
+            position.stop_loss = ZERO
+            fresh = replace(fresh, status=Status.REJECTED, reject_reason="EC_Others")
+        announce(state, fresh)
     elif order.trigger_price != price or order.quantity != position.size:
         announce(
             state,

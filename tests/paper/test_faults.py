@@ -1,0 +1,371 @@
+"""Every fault does to a client what the real thing would, and is logged with what it hit."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from executor.paper.faults import KINDS, MARKET, ORDER, REQUEST, STREAM, Fault, Faults
+from features.errors import InputError
+from tests.support.bybit_client import BybitError, Client, Stream, bybit_client
+from tests.support.paper import (
+    START_MS,
+    PaperHere,
+    acknowledge,
+    paper_here,
+    until,
+    wandering,
+    write_market,
+)
+
+STEP = 900_000
+NOW = START_MS + 100 * STEP
+WALLET = "/v5/account/wallet-balance"
+
+
+def options(folder: Path) -> tuple[str, ...]:
+    write_market(folder, {"BTCUSDT": wandering(1, 160), "ETHUSDT": wandering(2, 160)})
+    fixed = ("--market", f"replay:{folder}", "--symbols", "BTCUSDT,ETHUSDT", "--now", str(NOW))
+    return (*fixed, "--bars", "50")
+
+
+@pytest_asyncio.fixture
+async def paper(tmp_path: Path) -> AsyncIterator[PaperHere]:
+    async with paper_here(*options(tmp_path), "--speed", "1", "--rate-limits", "none") as served:
+        yield served
+
+
+@pytest_asyncio.fixture
+async def me(paper: PaperHere) -> AsyncIterator[Client]:
+    async with bybit_client(paper) as client:
+        yield client
+
+
+async def plan(paper: PaperHere, kind: str, **fields: Any) -> dict[str, Any]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{paper.url}/__paper/fault", json={"kind": kind, **fields}) as reply,
+    ):
+        said = dict(await reply.json())
+        assert reply.status == (200 if said["ok"] else 400)
+        return said
+
+
+def hits(paper: PaperHere) -> list[str]:
+    return [hit.kind for hit in paper.exchange.faults.hits]
+
+
+async def raw(paper: PaperHere, me: Client, path: str) -> tuple[int, str]:
+    async with me.session.get(paper.url + path, headers=me.rest.headers("")) as reply:
+        return reply.status, await reply.text()
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(429, "{}"), (403, "access too frequent"), (502, "<html>"), (200, "<p>")]
+)
+async def test_http_answers(paper: PaperHere, me: Client, status: int, body: str) -> None:
+    arguments = {"status": status, "body": body}
+    await plan(paper, "http", match="wallet", arguments=arguments)
+    assert await raw(paper, me, WALLET) == (status, body)
+    assert (await me.rest.get(WALLET))["retCode"] == 0
+    (hit,) = paper.exchange.faults.hits
+    assert (hit.kind, hit.where) == ("http", f"GET {WALLET}")
+
+
+async def test_any_retcode_as_often_as_asked(paper: PaperHere, me: Client) -> None:
+    await plan(paper, "retcode", match="order/create", count=2, arguments={"code": 10016})
+    for _ in range(2):
+        with pytest.raises(BybitError, match="10016"):
+            await me.rest.order("Buy", "1", orderLinkId="seen")
+    await me.rest.order("Buy", "1", orderLinkId="seen")
+    assert all('"orderLinkId": "seen"' in hit.what for hit in paper.exchange.faults.hits)
+    await plan(paper, "rate_limit", match=WALLET)
+    async with me.session.get(paper.url + WALLET, headers=me.rest.headers("")) as reply:
+        assert (await reply.json())["retCode"] == 10006
+        assert reply.headers["X-Bapi-Limit-Status"] == "0"
+
+
+async def test_a_lost_acknowledgement_is_an_order_all_the_same(
+    paper: PaperHere, me: Client
+) -> None:
+    await plan(paper, "hang_after", match="order/create")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await me.rest.order("Buy", "1", orderLinkId="lost")
+    found = await me.rest.get("/v5/order/realtime", category="linear", orderLinkId="lost")
+    assert found["result"]["list"][0]["orderStatus"] == "Filled"
+
+
+async def test_a_request_that_hangs_before_never_arrives(paper: PaperHere, me: Client) -> None:
+    await plan(paper, "hang_before", match="order/create", arguments={"seconds": 5})
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await me.rest.order("Buy", "1", orderLinkId="never")
+    await plan(paper, "disconnect", match="order/create")
+    with pytest.raises(aiohttp.ClientError):
+        await me.rest.order("Buy", "1", orderLinkId="never")
+    found = await me.rest.get("/v5/order/realtime", category="linear", orderLinkId="never")
+    assert found["result"]["list"] == []
+
+
+async def test_a_late_request_arrives_after_its_client_gave_up(
+    paper: PaperHere, me: Client
+) -> None:
+    await plan(paper, "late", match="order/create", arguments={"seconds": 0.4})
+    body = asyncio.create_task(me.rest.order("Buy", "1", orderLinkId="late"))
+    await asyncio.sleep(0.1)
+    query = {"category": "linear", "orderLinkId": "late"}
+    assert (await me.rest.get("/v5/order/realtime", **query))["result"]["list"] == []
+    await body
+    assert (await me.rest.get("/v5/order/realtime", **query))["result"]["list"]
+
+
+async def test_events_may_come_before_the_reply(paper: PaperHere, me: Client) -> None:
+    private = await me.stream("private")
+    await private.subscribe("order")
+    await plan(paper, "slow", match="order/create", arguments={"seconds": 0.3})
+    placing = asyncio.create_task(me.rest.order("Buy", "1"))
+    told = await private.topic("order")
+    assert not placing.done()
+    assert told["data"][0]["orderId"] == await placing
+
+
+async def test_a_skewed_clock_refuses_signatures(paper: PaperHere, me: Client) -> None:
+    await plan(paper, "skew", arguments={"ms": 20_000})
+    with pytest.raises(BybitError, match="10002"):
+        await me.rest.get(WALLET)
+    me.rest.offset_ms = 20_000
+    assert (await me.rest.get(WALLET))["retCode"] == 0
+
+
+async def listening(me: Client) -> Stream:
+    private = await me.stream("private")
+    await private.subscribe("order", "execution")
+    return private
+
+
+async def rest_and_cancel(me: Client) -> None:
+    order = await me.rest.order("Buy", "1", price="90")
+    await me.rest.post("/v5/order/cancel", category="linear", symbol="BTCUSDT", orderId=order)
+
+
+async def test_messages_are_lost_doubled_delayed_and_reordered(
+    paper: PaperHere, me: Client
+) -> None:
+    private = await listening(me)
+
+    async def states(kind: str, wanted: int) -> list[str]:
+        start = len(private.rows("order"))
+        await plan(paper, kind, match="order", arguments={"seconds": 0.2})
+        await rest_and_cancel(me)
+        await until(lambda: len(private.rows("order")) == start + wanted)
+        return [row["orderStatus"] for row in private.rows("order")[start:]]
+
+    assert await states("ws_drop", 1) == ["Cancelled"]
+    assert await states("ws_duplicate", 3) == ["New", "New", "Cancelled"]
+    assert await states("ws_delay", 2) == ["Cancelled", "New"]
+    assert await states("ws_reorder", 2) == ["Cancelled", "New"]
+    assert hits(paper) == ["ws_drop", "ws_duplicate", "ws_delay", "ws_reorder"]
+
+
+async def test_sockets_are_closed_or_left_half_open(paper: PaperHere, me: Client) -> None:
+    first = await listening(me)
+    await plan(paper, "ws_close")
+    await until(lambda: first.socket.closed)
+    assert first.socket.close_code == 1001
+    second = await listening(me)
+    seen = len(second.messages)
+    await plan(paper, "ws_half_open")
+    await second.say(op="ping", req_id="1")
+    await rest_and_cancel(me)
+    await asyncio.sleep(0.1)
+    assert len(second.messages) == seen
+    assert not second.socket.closed
+
+
+async def test_orders_are_filled_in_part_or_rejected_late(paper: PaperHere, me: Client) -> None:
+    private = await listening(me)
+    await plan(paper, "partial_fill", match="BTCUSDT", arguments={"fraction": 0.25})
+    partial = await me.rest.order("Buy", "2")
+    row = (
+        await private.until(
+            lambda m: (
+                m.get("topic") == "order"
+                and m["data"][0]["orderId"] == partial
+                and m["data"][0]["orderStatus"] == "PartiallyFilledCanceled"
+            )
+        )
+    )["data"][0]
+    assert row["cumExecQty"] == "0.5"
+    await plan(paper, "reject")
+    rejected = await me.rest.order("Sell", "1", price="110")
+    row = (
+        await private.until(
+            lambda m: m.get("topic") == "order" and m["data"][0]["orderId"] == rejected
+        )
+    )["data"][0]
+    assert row["orderStatus"] == "Rejected"
+    await plan(paper, "stop_rejected")
+    await me.rest.order("Buy", "1", stopLoss="80")
+    await private.until(
+        lambda m: (
+            m.get("topic") == "order"
+            and m["data"][0]["stopOrderType"] == "StopLoss"
+            and m["data"][0]["orderStatus"] == "Rejected"
+        )
+    )
+    found = await me.rest.get("/v5/position/list", category="linear", symbol="BTCUSDT")
+    assert found["result"]["list"][0]["stopLoss"] == ""
+    assert hits(paper) == ["partial_fill", "reject", "stop_rejected"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "execution", "create"),
+    [
+        ("close_by_hand", "Trade", "CreateByClosing"),
+        ("liquidate", "BustTrade", "CreateByLiq"),
+        ("adl", "AdlTrade", "CreateByAdl_PassThrough"),
+    ],
+)
+async def test_positions_are_closed_from_outside(
+    paper: PaperHere, me: Client, kind: str, execution: str, create: str
+) -> None:
+    private = await listening(me)
+    await me.rest.order("Buy", "2")
+    await private.topic("execution")
+    await plan(paper, kind, match="BTC")
+    await until(lambda: len(private.rows("execution")) == 2)
+    row = private.rows("execution")[-1]
+    assert (row["execType"], row["side"], row["execQty"]) == (execution, "Sell", "2")
+    assert row["createType"] == create
+    assert hits(paper) == [kind]
+    listed = await me.rest.get("/v5/position/list", category="linear", settleCoin="USDT")
+    assert listed["result"]["list"] == []
+
+
+async def test_instruments_change(paper: PaperHere, me: Client) -> None:
+    arguments: dict[str, Any] = {"tick": "0.5", "lot": "1", "notional_min": "50"}
+    await plan(paper, "instrument", match="BTCUSDT", arguments=arguments)
+    query = {"category": "linear", "symbol": "BTCUSDT"}
+    row = (await me.rest.get("/v5/market/instruments-info", **query))["result"]["list"][0]
+    assert row["priceFilter"]["tickSize"] == "0.5"
+    assert row["lotSizeFilter"]["qtyStep"] == "1"
+    for quantity, price in (("1.5", "90"), ("1", "90.1")):
+        with pytest.raises(BybitError, match="10001"):
+            await me.rest.order("Buy", quantity, price=price)
+    await plan(paper, "instrument", match="BTCUSDT", arguments={"status": "Closed"})
+    with pytest.raises(BybitError, match="110074"):
+        await me.rest.order("Buy", "1", price="90")
+
+
+async def test_maintenance_closes_everything_but_the_status(paper: PaperHere, me: Client) -> None:
+    private = await listening(me)
+    await plan(paper, "maintenance", arguments={"seconds": 0.4})
+    await until(lambda: private.socket.closed)
+    assert (await raw(paper, me, WALLET))[0] == 503
+    assert '"ongoing"' in (await raw(paper, me, "/v5/system/status"))[1]
+    await asyncio.sleep(0.45)
+    assert (await raw(paper, me, WALLET))[0] == 200
+    assert '"list":[]' in (await raw(paper, me, "/v5/system/status"))[1]
+
+
+async def test_a_ban_turns_everybody_away(paper: PaperHere, me: Client) -> None:
+    await plan(paper, "ban", arguments={"seconds": 0.3})
+    assert (await raw(paper, me, "/v5/market/time"))[0] == 403
+    await asyncio.sleep(0.35)
+    assert (await raw(paper, me, "/v5/market/time"))[0] == 200
+
+
+async def test_klines_go_stale_and_bars_go_missing(tmp_path: Path) -> None:
+    faults = [
+        {"kind": "stale_klines", "bar": 3, "arguments": {"bars": 2}},
+        {"kind": "missing_bar", "bar": 7, "match": "ETHUSDT"},
+        {"kind": "retcode", "bar": 5, "match": "wallet", "arguments": {"code": 10018}},
+    ]
+    (tmp_path / "faults.json").write_text(json.dumps(faults))
+    arguments = ("--speed", "lockstep", "--faults", str(tmp_path / "faults.json"))
+    async with paper_here(*options(tmp_path), *arguments) as paper, bybit_client(paper) as me:
+        public = await me.stream("public/linear")
+        await public.subscribe("kline.15.BTCUSDT", "kline.15.ETHUSDT", "tickers.BTCUSDT")
+        for k in range(10):
+            await acknowledge(paper, NOW + k * STEP if k else 0)
+            await until(lambda k=k: paper.conductor.bars_done == k + 1)
+            if k == 3:
+                assert (await me.rest.get(WALLET))["retCode"] == 0
+            if k == 4:
+                with pytest.raises(BybitError, match="10018"):
+                    await me.rest.get(WALLET)
+
+        def shown(symbol: str) -> list[int]:
+            return [
+                (m["data"][0]["start"] - NOW) // STEP + 1
+                for m in public.of(f"kline.15.{symbol}")
+                if m["data"][0]["confirm"]
+            ]
+
+        await until(lambda: shown("BTCUSDT")[-1:] == [10])
+        assert shown("BTCUSDT") == [1, 2, 5, 6, 7, 8, 9, 10]
+        assert shown("ETHUSDT") == [1, 2, 5, 6, 8, 9, 10]
+        query = {"category": "linear", "symbol": "ETHUSDT", "interval": "15", "start": NOW}
+        rows = (await me.rest.get("/v5/market/kline", **query))["result"]["list"]
+        assert NOW + 6 * STEP not in [int(row[0]) for row in rows]
+        assert [hit.kind for hit in paper.exchange.faults.hits] == [
+            "stale_klines",
+            "retcode",
+            "missing_bar",
+        ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"kind": "htp"},
+        {"kind": "skew", "arguments": {"ms": "soon"}},
+        {"kind": "instrument", "match": "BTCUSD"},
+        {"kind": "instrument", "match": "BTCUSDT", "arguments": {"tick": -1}},
+        {"kind": "instrument", "match": "BTCUSDT", "arguments": {"colour": "red"}},
+        {"kind": "liquidate", "arguments": {"account": "nobody"}},
+        {"kind": "partial_fill", "match": "BTCUSD"},
+        {"kind": "skew", "arguments": []},
+        {"kind": 7},
+    ],
+)
+async def test_a_fault_that_cannot_be_is_refused(paper: PaperHere, body: dict[str, Any]) -> None:
+    kind = body.pop("kind")
+    said = await plan(paper, kind, **body)
+    assert said["ok"] is False
+    assert "\n" not in said["error"]
+    assert hits(paper) == []
+
+
+async def test_faults_are_listed_with_what_they_hit(paper: PaperHere, me: Client) -> None:
+    await plan(paper, "retcode", match=WALLET, count=3)
+    with pytest.raises(BybitError):
+        await me.rest.get(WALLET, accountType="UNIFIED")
+    async with me.session.get(f"{paper.url}/__paper/faults") as reply:
+        said = await reply.json()
+    assert said["planned"][0]["count"] == 2
+    assert said["hits"][0]["what"] == "accountType=UNIFIED"
+    assert set(said["kinds"]) == set(KINDS) == {*REQUEST, *STREAM, *ORDER, *MARKET}
+
+
+def test_random_faults_are_a_function_of_the_seed() -> None:
+    def run(seed: int) -> list[str]:
+        faults = Faults(seed, 0.2)
+        for number in range(200):
+            faults.take(REQUEST if number % 2 else STREAM, f"thing {number}", "", 0)
+        return [f"{hit.kind} {hit.where}" for hit in faults.hits]
+
+    assert run(1) == run(1) != run(2)
+    assert 15 < len(run(1)) < 70
+    assert Faults(1, 0.0).take(REQUEST, "x", "", 0) is None
+
+
+def test_an_unknown_fault_names_the_nearest() -> None:
+    with pytest.raises(InputError, match="did you mean 'ws_drop'"):
+        Fault(kind="ws_dorp")
