@@ -125,10 +125,10 @@ def _ordered(frame: pl.DataFrame, step_ms: int) -> pl.DataFrame:
 def _measured(bars: pl.DataFrame) -> pl.DataFrame:
     """Add opening gap, return, range, local sigma and what volume is ordinary."""
     bars = bars.with_columns(
-        gap=(pl.col("open") / pl.col("close_before")).log(),
-        move=(pl.col("close") / pl.col("close_before")).log(),
-        range=(pl.col("high") / pl.col("low")).log(),
-        block=pl.int_range(pl.len()) // BLOCK_BARS,
+        gap=pl.col("open") / pl.col("close_before") - 1,  # no logarithms: they took the time
+        move=pl.col("close") / pl.col("close_before") - 1,
+        range=pl.col("high") / pl.col("low") - 1,
+        block=(pl.int_range(pl.len()) // BLOCK_BARS).set_sorted(),
         day_number=pl.col("day").rle_id(),
     )
     blocks = bars.group_by("block", maintain_order=True).agg(
@@ -174,8 +174,8 @@ def _wick(step_ms: int, rules: Rules) -> pl.Expr:
     """Mark shadows too long for their volume; an hour is long enough for a true one."""
     if step_ms >= rules.wick_interval_ms:
         return pl.lit(value=False)
-    above = (pl.col("high") / pl.max_horizontal("open", "close")).log()
-    below = (pl.min_horizontal("open", "close") / pl.col("low")).log()
+    above = pl.col("high") / pl.max_horizontal("open", "close") - 1
+    below = 1 - pl.col("low") / pl.min_horizontal("open", "close")
     longest = pl.max_horizontal(above, below) / pl.col("sigma")
     ordinary = pl.col("volume_ordinary") < rules.wick_volume_max
     return ((longest >= rules.spike_sigmas) & ordinary).fill_null(value=False)
@@ -228,6 +228,7 @@ def _torn_stretches(gap: FloatArray, torn_open: np.ndarray, rules: Rules) -> pl.
     torn[np.maximum(found - 1, 0)] = True
     for first, second in pairwise(found):
         near = second - first <= rules.torn_bars_max
-        if near and abs(gap[first] + gap[second]) < 0.5 * abs(gap[first]):
+        there, back = np.log1p(gap[first]), np.log1p(gap[second])
+        if near and abs(there + back) < 0.5 * abs(there):
             torn[first:second] = True
     return pl.Series(torn)
