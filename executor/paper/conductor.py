@@ -88,7 +88,7 @@ class Conductor:
         if is_lockstep:
             await self._everyone(-1)
         for open_ms in self._exchange.market.opens.tolist():
-            at_once = await self.pace.bar(open_ms)
+            at_once = await self.pace.begin(open_ms)
             self.mischief.begin_bar(self.bars_done + 1)
             if is_lockstep:
                 self._opening(open_ms)
@@ -161,6 +161,7 @@ class Conductor:
         exchange = self._exchange
         self.close_ms = open_ms + exchange.market.interval_ms
         self.bars_done += 1
+        self.pace.end()
         exchange.state.now_ms = self.close_ms
         exchange.running.clear()
         self._push(open_ms, closed=True)

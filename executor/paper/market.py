@@ -231,32 +231,26 @@ def visible(
     bars up to ``end``. The running bar shows what has happened of it so far.
     ``interval_ms`` must be a multiple of the series' own.
     """
-    start, end, limit = window.start, window.end, window.limit
-    candles = series.candles
-    own = candles.interval_ms
-    open_ms = candles.open_ms
-    count = int(np.searchsorted(open_ms, now_ms, side="right"))
-    low_ms = int(open_ms[0]) if start is None else start
-    high_ms = now_ms if end is None else min(end, now_ms)
-    first_bucket, last_bucket = -(-low_ms // interval_ms), high_ms // interval_ms
-    if start is not None and end is None:
-        last_bucket = min(
-            last_bucket, _nth_bucket(open_ms, first_bucket * interval_ms, interval_ms, limit)
-        )
+    open_ms, factor = series.candles.open_ms, interval_ms // series.candles.interval_ms
+    begin, stop = 0, int(np.searchsorted(open_ms, now_ms, side="right"))
+    if window.start is not None:
+        begin = int(np.searchsorted(open_ms, -(-window.start // interval_ms) * interval_ms))
+    if window.end is not None:
+        beyond = (window.end // interval_ms + 1) * interval_ms
+        stop = min(stop, int(np.searchsorted(open_ms, beyond)))
+    # One bucket more than is wanted, so that the outermost one that is shown is whole.
+    reach = window.limit if factor == 1 else (window.limit + 1) * factor
+    from_start = window.start is not None and window.end is None
+    if from_start:
+        stop = min(stop, begin + reach)
     else:
-        first_bucket = max(first_bucket, last_bucket - limit + 1)
-    begin = int(np.searchsorted(open_ms, first_bucket * interval_ms))
-    stop = min(count, int(np.searchsorted(open_ms, (last_bucket + 1) * interval_ms)))
-    part = _so_far(candles.slice(begin, max(begin, stop)), now_ms, running)
-    return part if interval_ms == own else added_up(part, interval_ms)
-
-
-def _nth_bucket(open_ms: IntArray, low_ms: int, interval_ms: int, limit: int) -> int:
-    """Return the last bucket of a page that begins at the first bar not before ``low_ms``."""
-    index = int(np.searchsorted(open_ms, low_ms))
-    if index >= open_ms.size:
-        return low_ms // interval_ms
-    return int(open_ms[index]) // interval_ms + limit - 1
+        begin = max(begin, stop - reach)
+    part = _so_far(series.candles.slice(begin, max(begin, stop)), now_ms, running)
+    if factor == 1:
+        return part
+    whole = added_up(part, interval_ms)
+    first = 0 if from_start else max(0, whole.n - window.limit)
+    return whole.slice(first, min(whole.n, first + window.limit))
 
 
 def _so_far(part: Candles, now_ms: int, running: Running | None) -> Candles:

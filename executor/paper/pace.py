@@ -35,7 +35,7 @@ class Pace:
         self._notify()
 
     def step(self, bars: int) -> None:
-        """Release ``bars`` bars at once and stand still after them."""
+        """Close ``bars`` bars at once, the running one being the first, and stand still."""
         if bars < 1:
             raise InputError(f"step is {bars}; give 1 or more bars")
         self.is_paused = True
@@ -56,22 +56,25 @@ class Pace:
         self.speed = speed
         self._notify()
 
-    async def bar(self, open_ms: int) -> bool:
+    async def begin(self, open_ms: int) -> bool:
         """Wait until the bar of ``open_ms`` may come; say whether it shall come at once."""
         self._bar_ms = open_ms
-        while self.is_paused and not self._steps and open_ms >= self._jump_ms:
+        while self.is_paused and not self._hurries:
             await self._wait(None)
-        if open_ms < self._jump_ms:
-            return True
-        if self._steps:
-            self._steps -= 1
-            return True
-        return False
+        return self._hurries
+
+    def end(self) -> None:
+        """Note that a bar has closed."""
+        self._steps = max(0, self._steps - 1)
+
+    @property
+    def _hurries(self) -> bool:
+        return self._steps > 0 or self._bar_ms < self._jump_ms
 
     async def until(self, due: float) -> bool:
         """Wait until ``due`` on the monotonic clock; say whether to hurry instead."""
         while True:
-            if self._steps or self._bar_ms < self._jump_ms:
+            if self._hurries:
                 return True
             left = due - self._clock.monotonic()
             if left <= 0.0 and not self.is_paused:

@@ -106,7 +106,8 @@ def tick_of(prices: FloatArray) -> Decimal:
     """Return the coarsest power of ten on which all ``prices`` lie (at most ten decimals)."""
     for decimals in range(DECIMALS_MAX):
         scaled = prices * 10.0**decimals
-        if np.all(np.abs(scaled - np.rint(scaled)) <= 1e-9 * np.maximum(1.0, np.abs(scaled))):
+        # A double holds about 16 digits: what is further off than that is a digit of its own.
+        if np.all(np.abs(scaled - np.rint(scaled)) <= 1e-6 + 1e-12 * scaled):
             return Decimal(1).scaleb(-decimals)
     return Decimal(1).scaleb(-DECIMALS_MAX)
 
