@@ -1,0 +1,332 @@
+"""Whatever a client sends, it gets the venue's error: never a 500, never a crash, never a hang.
+
+The last word of every test is that the exchange still trades.
+"""
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from executor.paper import rest_account, rest_market, rest_trade
+from tests.support.bybit_client import RECV_WINDOW, BybitError, Client, bybit_client, hmac_hex
+from tests.support.paper import PaperHere, paper_here, paper_program, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+MANY = settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+GETS = sorted(path for method, path in rest_market.ENDPOINTS if method == "GET")
+SIGNED = {**rest_trade.ENDPOINTS, **rest_account.ENDPOINTS}
+SIGNED_GETS = sorted(path for method, path in SIGNED if method == "GET")
+POSTS = sorted(path for method, path in SIGNED if method == "POST")
+FIELDS = """
+    category symbol side orderType qty price timeInForce orderLinkId reduceOnly closeOnTrigger limit
+    positionIdx triggerPrice triggerDirection stopLoss takeProfit tpslMode slOrderType slLimitPrice
+    orderId orderFilter settleCoin baseCoin cursor start end startTime endTime interval buyLeverage
+    sellLeverage mode coin setMarginMode trailingStop activePrice slSize tpSize request execType
+    type accountType openOnly status timeWindow"""
+WORDS = """
+    linear inverse BTCUSDT NOPEUSDT Buy Sell Market Limit GTC FOK 1 0 -1 1e400 -0 NaN Infinity 0.1
+    1e-30 99999999999999999999999 15 60 D true false USDT Partial Full StopOrder 3 300 0x10
+    ISOLATED_MARGIN 1_000 ١٢٣"""
+OPS = "subscribe unsubscribe auth ping order.create order.amend order.cancel order.fly"
+NAMES = st.sampled_from(FIELDS.split())
+TEXTS = st.one_of(st.text(max_size=40), st.sampled_from(WORDS.split()))
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), TEXTS),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+OBJECTS = st.dictionaries(st.one_of(NAMES, st.text(max_size=8)), VALUES, max_size=12)
+LIKELY = st.fixed_dictionaries(
+    {"category": st.just("linear"), "symbol": st.sampled_from(["BTCUSDT", "ETHUSDT"])},
+    optional={
+        "side": st.sampled_from(["Buy", "Sell"]),
+        "orderType": st.sampled_from(["Market", "Limit"]),
+        "qty": TEXTS,
+        "price": TEXTS,
+        "triggerPrice": TEXTS,
+        "triggerDirection": st.sampled_from([1, 2, 3]),
+        "stopLoss": TEXTS,
+        "takeProfit": TEXTS,
+        "tpslMode": st.sampled_from(["Full", "Partial"]),
+        "positionIdx": st.integers(-1, 3),
+        "request": st.lists(OBJECTS, max_size=3),
+    },
+)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def paper() -> AsyncIterator[PaperHere]:
+    options = ("--history", "300", "--bars", "50", "--rate-limits", "none", "--speed", "1")
+    async with paper_here(*options) as served:
+        yield served
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def me(paper: PaperHere) -> AsyncIterator[Client]:
+    async with bybit_client(paper) as client:
+        yield client
+
+
+async def checked(reply: aiohttp.ClientResponse) -> int:
+    """Demand the venue's envelope and return its retCode."""
+    assert reply.status == 200, await reply.text()
+    said = await reply.json()
+    assert {"retCode", "retMsg", "result", "retExtInfo", "time"} <= set(said)
+    assert isinstance(said["retCode"], int)
+    assert isinstance(said["retMsg"], str)
+    return int(said["retCode"])
+
+
+async def still_trades(me: Client) -> None:
+    order = await me.rest.order("Buy", "0.01", price="1000", timeInForce="PostOnly")
+    query = {"category": "linear", "symbol": "BTCUSDT", "orderId": order}
+    await me.rest.post("/v5/order/cancel", **query)
+
+
+@MANY
+@given(path=st.sampled_from(GETS + SIGNED_GETS), params=st.dictionaries(NAMES, TEXTS, max_size=8))
+async def test_any_query(me: Client, path: str, params: dict[str, str]) -> None:
+    query = urlencode(params)
+    url = f"{me.rest.url}{path}?{query}"
+    async with me.session.get(url, headers=me.rest.headers(query)) as reply:
+        await checked(reply)
+
+
+@MANY
+@given(path=st.sampled_from(POSTS), body=st.one_of(LIKELY, OBJECTS, VALUES))
+async def test_any_body(me: Client, path: str, body: Any) -> None:
+    text = json.dumps(body)
+    async with me.session.post(
+        me.rest.url + path, data=text, headers=me.rest.headers(text)
+    ) as reply:
+        await checked(reply)
+    for account in (await dump(me))["accounts"].values():
+        assert float(account["wallet"]["totalWalletBalance"]) >= 0
+
+
+async def dump(me: Client) -> dict[str, Any]:
+    async with me.session.get(f"{me.rest.url}/__paper/dump") as reply:
+        return dict(await reply.json())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[1,2]",
+        b'"text"',
+        b"\xff\xfe",
+        b'{"category":' * 5000,
+        b"[" * 100_000,
+        b'{"qty": 1e999999999}',
+        b"x" * 10_000_000,
+    ],
+    ids=["empty", "cut", "list", "text", "bytes", "nested", "deep", "huge number", "10 MB"],
+)
+async def test_broken_bodies(me: Client, body: bytes) -> None:
+    payload = body.decode(errors="replace") if len(body) < 1_000_000 else ""
+    headers = me.rest.headers(payload)
+    url = f"{me.rest.url}/v5/order/create"
+    try:
+        async with me.session.post(url, data=io.BytesIO(body), headers=headers) as reply:
+            assert await checked(reply) in (10001, 10004)
+    except aiohttp.ClientConnectionError:
+        assert len(body) > 1_000_000  # the reply may come before the body was sent
+    await still_trades(me)
+
+
+async def test_forged_replayed_and_foreign_signatures(me: Client) -> None:
+    async def code(headers: dict[str, str], query: str = "") -> int:
+        url = f"{me.rest.url}/v5/account/wallet-balance?{query}"
+        async with me.session.get(url, headers=headers) as reply:
+            return await checked(reply)
+
+    good = me.rest.headers("")
+    assert await code(good) == 0
+    assert await code(good, "accountType=UNIFIED") == 10004  # signed for another query
+    assert await code({**good, "X-BAPI-SIGN": good["X-BAPI-SIGN"][:-1] + "x"}) == 10004
+    assert await code({**good, "X-BAPI-SIGN": "é"}) == 10004
+    assert await code({**good, "X-BAPI-API-KEY": "other"}) == 10003
+    assert await code({}) == 10003
+    assert await code({k: v for k, v in good.items() if k != "X-BAPI-SIGN"}) == 10004
+    for stamp in ("", "soon", "-1", "9" * 30, "1", "١٢٣", "1.5"):
+        headers = {**good, "X-BAPI-TIMESTAMP": stamp}
+        assert await code(headers) == 10002
+    old = str(int(good["X-BAPI-TIMESTAMP"]) - 6000)
+    replayed = {
+        **good,
+        "X-BAPI-TIMESTAMP": old,
+        "X-BAPI-SIGN": hmac_hex("paper", old + "paper" + RECV_WINDOW),
+    }
+    assert await code(replayed) == 10002
+
+
+async def test_unknown_paths_and_methods(me: Client) -> None:
+    for method, path in (
+        ("GET", "/v5/market/nothing"),
+        ("POST", "/v5/market/kline"),
+        ("DELETE", "/v5/order/create"),
+        ("GET", "/" + "x" * 5000),
+        ("GET", "/v3/order/%00"),
+    ):
+        async with me.session.request(method, me.rest.url + path) as reply:
+            assert reply.status == 404
+    await still_trades(me)
+
+
+@pytest.mark.parametrize("kind", ["public/linear", "private", "trade"])
+@MANY
+@given(
+    frame=st.one_of(
+        st.text(max_size=60),
+        st.builds(json.dumps, VALUES),
+        st.builds(
+            json.dumps,
+            st.fixed_dictionaries(
+                {
+                    "op": st.one_of(
+                        st.sampled_from(OPS.split()),
+                        VALUES,
+                    )
+                },
+                optional={
+                    "args": st.one_of(VALUES, st.lists(st.one_of(TEXTS, LIKELY), max_size=3)),
+                    "req_id": VALUES,
+                    "reqId": VALUES,
+                    "header": VALUES,
+                },
+            ),
+        ),
+    )
+)
+async def test_any_frame(me: Client, kind: str, frame: str) -> None:
+    async with me.session.ws_connect(f"{me.ws}/v5/{kind}") as socket:
+        await socket.send_str(frame)
+        await socket.send_str('{"op": "ping", "req_id": "last"}')
+        async with asyncio.timeout(5):
+            async for message in socket:
+                said = json.loads(message.data)
+                assert isinstance(said, dict)
+                if said.get("op") == "pong" or said.get("ret_msg") == "pong":
+                    break
+
+
+async def test_binary_and_huge_frames_end_only_their_own_socket(me: Client) -> None:
+    async with me.session.ws_connect(f"{me.ws}/v5/private") as socket:
+        await socket.send_bytes(b"\x00" * 100)
+        await socket.send_str("x" * 2_000_000)
+        async with asyncio.timeout(5):
+            async for _ in socket:
+                pass
+        assert socket.close_code == 1009
+    await still_trades(me)
+
+
+async def test_auth_that_is_no_auth(me: Client) -> None:
+    async with me.session.ws_connect(f"{me.ws}/v5/private") as socket:
+        expired = "1"
+        for arguments in (
+            [],
+            ["paper"],
+            ["paper", "x", "y"],
+            ["paper", expired, hmac_hex("paper", f"GET/realtime{expired}")],
+            ["nobody", "9999999999999", "00"],
+            [{}, [], None],
+        ):
+            await socket.send_json({"op": "auth", "args": arguments})
+            assert (await socket.receive_json(timeout=5))["success"] is False
+        await socket.send_json({"op": "subscribe", "args": ["order"], "req_id": "1"})
+        assert (await socket.receive_json(timeout=5))["ret_msg"] == "Request not authorized"
+
+
+async def test_topics_that_are_too_many_or_none(me: Client) -> None:
+    public = await me.stream("public/linear")
+    too_long = ["kline.15.BTCUSDT"] * 1500
+    assert (await public.subscribe(*too_long))["success"] is False
+    assert (await public.subscribe("kline.1.BTCUSDT"))["success"] is False
+    assert (await public.subscribe("kline.60.BTCUSDT"))["success"] is True
+
+
+async def test_refusals_name_what_is_wrong(me: Client) -> None:
+    for fields, code in (
+        ({"qty": "-1"}, 10001),
+        ({"qty": "0"}, 10001),
+        ({"qty": "0.0015"}, 10001),
+        ({"qty": "1e400"}, 10001),
+        ({"symbol": "NOPEUSDT"}, 10001),
+        ({"side": "Long"}, 10001),
+        ({"category": "spot"}, 10001),
+        ({"orderType": "Iceberg"}, 10001),
+        ({"positionIdx": 1}, 10001),
+        ({"reduceOnly": True}, 110017),
+        ({"stopLoss": "9999999"}, 10001),
+        ({"qty": "1000000000"}, 10001),
+        ({"orderType": "Limit", "price": "1000", "qty": "0.001"}, 110094),
+    ):
+        body: dict[str, Any] = {
+            "category": "linear",
+            "symbol": "BTCUSDT",
+            "side": "Buy",
+            "orderType": "Market",
+            "qty": "0.001",
+        }
+        with pytest.raises(BybitError) as refused:
+            await me.rest.post("/v5/order/create", **{**body, **fields})
+        assert refused.value.code == code, fields
+
+
+@pytest.mark.slow
+@pytest.mark.servers
+async def test_a_thousand_sockets() -> None:
+    """More than most systems give a process: those that do not fit are refused, the rest served."""
+    with paper_program("--history", "300", "--rate-limits", "none") as paper:
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector) as session:
+
+            async def connect() -> aiohttp.ClientWebSocketResponse | None:
+                try:
+                    return await session.ws_connect(f"{paper.ws}/v5/public/linear")
+                except (OSError, aiohttp.ClientError):
+                    return None
+
+            opened: list[aiohttp.ClientWebSocketResponse] = []
+            for _ in range(10):
+                batch = await asyncio.gather(*(connect() for _ in range(100)))
+                opened.extend(socket for socket in batch if socket is not None)
+            assert len(opened) > 400
+            for socket in opened[::50]:
+                await socket.send_json({"op": "ping", "req_id": "1"})
+                assert (await socket.receive_json(timeout=10))["ret_msg"] == "pong"
+            await asyncio.gather(*(socket.close() for socket in opened))
+        async with bybit_client(paper) as client:
+            await still_trades(client)
+        assert paper.process.poll() is None
+
+
+async def test_a_client_that_does_not_read_is_dropped(
+    paper: PaperHere, me: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("executor.paper.hub.BACKLOG_MAX", 50)
+    public = await me.stream("public/linear")
+    await public.subscribe("kline.15.BTCUSDT")
+    (connection,) = [c for c in paper.exchange.hub.public if "kline.15.BTCUSDT" in c.topics]
+    for number in range(60):
+        connection.put(f'{{"number": {number}}}')
+    await until(lambda: public.socket.closed)
+    await still_trades(me)
