@@ -112,11 +112,7 @@ class Feed:
             rows = await self._venue.newest_candles(symbol, self._interval, count)
             if not rows:
                 raise RetryableError(f"{symbol}: the venue has no bars; leave the symbol out")
-        # The last row may be unfinished. Bars after the last processed close are still to decide.
-        head = rows[-2].open_ms if len(rows) > 1 else rows[0].open_ms - self._interval_ms
-        if last_close_ms:
-            earliest = rows[min(self._catalog.warmup_bars, len(rows)) - 1].open_ms
-            head = min(head, max(last_close_ms - self._interval_ms, earliest))
+        head = _head_ms(rows, last_close_ms, self._interval_ms)
         stream = FeatureStream(self._catalog, self._interval_ms)
         self._streams[symbol] = stream
         for number, row in enumerate(rows):
@@ -263,3 +259,16 @@ class Feed:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _head_ms(rows: Sequence[Candle], last_close_ms: int, interval_ms: int) -> int:
+    """Return the open of the newest bar that needs no decision.
+
+    The last row may be unfinished. After a restart the closes since the last one that was processed
+    are still to be decided, 96 at most: after a longer stop they are history.
+    """
+    newest = rows[-2].open_ms if len(rows) > 1 else rows[0].open_ms - interval_ms
+    if not last_close_ms:
+        return newest
+    oldest = rows[-min(len(rows), SPARE_BARS)].open_ms - interval_ms
+    return min(newest, max(last_close_ms - interval_ms, oldest))
