@@ -34,7 +34,7 @@ def simulate_market(
     start_ms: int,
     annual_volatility: float = 0.7,
     correlation: float = 0.6,
-    momentum: float = 0.015,
+    momentum: float = 0.03,
     jumps_per_day: float = 0.3,
 ) -> list[SyntheticSymbol]:
     """Return ``symbols`` correlated histories of ``bars`` bars each.
@@ -47,8 +47,9 @@ def simulate_market(
         Share of a symbol's variance that a common factor explains.
     momentum : float
         How far returns follow the slow average of past ones: three times this in a trending
-        stretch, minus this in a choppy one. At 0.015 the default momentum signal earns about ten
-        basis points a trade after costs, at 0 it loses its costs: there is nothing to find.
+        stretch, minus this in a choppy one. At 0.03 the default momentum signal earns about
+        40 basis points a trade after costs, far more than real markets give; at 0.015 about ten;
+        at 0 it loses its costs, because there is nothing to find.
 
     Raises
     ------
