@@ -12,6 +12,7 @@ import numpy as np
 from prefect import flow
 
 from executor.core.bundle import MANIFEST, bundle_sha256
+from features.types import FloatArray
 from flows import study
 from flows.pages import verdict_page
 from flows.plan import gate_limits, shelf, study_url
@@ -21,7 +22,7 @@ from flows.research.evidence import Evidence
 from flows.research.verdict import Attempts, judge_model
 from flows.settings import load_settings
 from flows.shelf import read_folder, read_json, write_bytes, write_folder, write_json
-from flows.showing import run_log, show_link, show_page
+from flows.showing import run_log, show_page
 
 
 @flow(name="gate")
@@ -40,7 +41,9 @@ def gate(model_key: str) -> dict[str, Any]:
     draft = read_json(folder / "draft.json")
     evidence = Evidence.from_dict(read_json(folder / "evidence.json"))
     records = study.records(study.open_study(study_url(settings), draft["study"]))
-    verdict = judge_model(evidence, _attempts(records, draft["trial"]), gate_limits(settings))
+    verdict = judge_model(
+        evidence, _attempts(records, draft["trial"], evidence.hold), gate_limits(settings)
+    )
     log.info("the gate: %s", verdict.word)
     for criterion in verdict.criteria:
         if criterion.binding and not criterion.passed:
@@ -53,15 +56,17 @@ def gate(model_key: str) -> dict[str, Any]:
     report = folder / "report.html"
     write_bytes(report, _report(folder, files, evidence, draft).encode())
     show_page("gate", verdict_page(verdict), verdict.word)
-    show_link("report", report.resolve().as_uri(), "the model's report")
     return {**plain, "model_key": model_key, "folder": str(folder), "report": str(report)}
 
 
-def _attempts(records: Sequence[study.TrialRecord], chosen: int) -> Attempts:
-    """Return every trial's daily series side by side."""
+def _attempts(records: Sequence[study.TrialRecord], chosen: int, market: FloatArray) -> Attempts:
+    """Return every trial's daily series side by side; the market's begins on the same day."""
     numbers = [record.number for record in records]
+    series = np.array([record.result.daily for record in records]).T
     return Attempts(
-        series=np.array([record.result.daily for record in records]).T,
+        series=series,
+        exposure=np.array([record.result.exposure for record in records]),
+        market=market[: series.shape[0]],
         sobol=np.array([record.is_sobol for record in records]),
         chosen=numbers.index(chosen),
     )

@@ -20,16 +20,16 @@ def image_page(title: str, png: bytes) -> str:
 def verdict_page(verdict: Verdict) -> str:
     """Return markdown of a verdict: the word first, then every criterion with its reason."""
     lines = [f"## The gate: {verdict.word}", ""]
-    failed = [c for c in verdict.criteria if c.binding and not c.passed]
-    if failed:
-        lines += [f"{len(failed)} criteria do not hold:", ""]
-        lines += [f"- **{c.name}**: {c.reason}" for c in failed] + [""]
-    lines += ["| | criterion | value | threshold | reason |", "|---|---|---|---|---|"]
-    for c in verdict.criteria:
-        lines.append(
-            f"| {_sign(c)} | {c.name} | {number(c.value)} | {number(c.threshold)} | {c.reason} |"
-        )
-    return "\n".join(lines) + "\n"
+    groups = {
+        "Does not hold": [c for c in verdict.criteria if c.binding and not c.passed],
+        "Holds": [c for c in verdict.criteria if c.binding and c.passed],
+        "Reported, does not decide": [c for c in verdict.criteria if not c.binding],
+    }
+    for title, criteria in groups.items():
+        if criteria:
+            lines += [f"### {title}", ""]
+            lines += [_line(c) for c in criteria] + [""]
+    return "\n".join(lines)
 
 
 def figures_table(groups: Mapping[str, Mapping[str, float]], names: tuple[str, ...]) -> str:
@@ -52,7 +52,7 @@ def number(value: float) -> str:
     return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def _sign(criterion: Criterion) -> str:
-    if not criterion.binding:
-        return "·"
-    return "✓" if criterion.passed else "✗"
+def _line(criterion: Criterion) -> str:
+    sign = "·" if not criterion.binding else ("✓" if criterion.passed else "✗")
+    figures = f"{number(criterion.value)} (threshold {number(criterion.threshold)})"
+    return f"- {sign} **{criterion.name}** {figures}: {criterion.reason}"

@@ -46,6 +46,7 @@ def register(model_key: str) -> dict[str, Any]:
     page = registry.page(version.version)
     run_log().info("registered as version %d (%s)", version.version, version.gate)
     show_link("version", page, f"version {version.version}")
+    show_link("report", registry.file_page(version, "report.html"), "the model's report")
     return {
         "name": settings.registry.model_name,
         "version": version.version,

@@ -190,6 +190,12 @@ class Registry:
         """Return the URL of a version's page."""
         return f"{self._url}/#/models/{self._name}/versions/{version}"
 
+    def file_page(self, version: Version, name: str) -> str:
+        """Return the URL where MLflow shows a file of a version's run."""
+        with self._answering():
+            experiment = self._client.get_run(version.run_id).info.experiment_id
+        return f"{self._url}/#/experiments/{experiment}/runs/{version.run_id}/artifacts/{name}"
+
     def _register(self, package: Package) -> Version:
         sha = package.bundle_sha256
         self._ensure_model()

@@ -121,3 +121,13 @@ def daily_returns(
             inside = (when >= 0) & (when < days)
             np.add.at(total, when[inside], amount[inside] * share)
     return total
+
+
+def mean_exposure(trades: RoundTrips, interval_ms: int, *, days: int, symbols: int) -> float:
+    """Return the mean signed share of the capital in the market: 1 is fully long all the time.
+
+    What a rising market gives to whoever is in it is no skill: the gate compares a record with
+    this constant share of the market.
+    """
+    held_ms = float(((trades.exit_index - trades.entry_index) * trades.side).sum()) * interval_ms
+    return held_ms / (DAY_MS * days * max(1, symbols))

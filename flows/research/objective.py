@@ -14,7 +14,7 @@ import numpy as np
 
 from features.errors import InputError
 from features.types import FloatArray
-from flows.research.book import DAY_MS, daily_returns, one_at_a_time
+from flows.research.book import DAY_MS, daily_returns, mean_exposure, one_at_a_time
 from flows.research.economics import expect, wishes
 from flows.research.fitting import Answers, Unseen, calibrators, fit, judge, measure_rows
 from flows.research.market import Dataset
@@ -70,6 +70,8 @@ class TrialResult:
     events: int
     metrics: Mapping[str, float]
     daily: tuple[float, ...]
+    exposure: float = 0.0
+    """Mean signed share of the capital that was in the market; see :func:`mean_exposure`."""
     reason: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -90,6 +92,7 @@ class TrialResult:
             events=int(plain["events"]),
             metrics=dict(plain["metrics"]),
             daily=tuple(plain["daily"]),
+            exposure=float(plain["exposure"]),
             reason=str(plain["reason"]),
         )
 
@@ -212,6 +215,9 @@ def _result(walked: Walk, recipe: Recipe, dataset: Dataset, trial: Trial) -> Tri
             "win_rate": float((held.net > 0.0).mean()) if trades else 0.0,
         },
         daily=tuple(float(x) for x in daily),
+        exposure=mean_exposure(
+            held, dataset.interval_ms, days=trial.days, symbols=len(dataset.markets)
+        ),
     )
 
 

@@ -88,14 +88,23 @@ class Verdict:
 class Attempts:
     """What was tried: the daily series of all trials, shape (days, trials).
 
-    ``sobol`` marks trials drawn before anything was known, ``chosen`` is the column that became the
-    model, ``attempt`` counts how often this recipe has come before the gate, from 1.
+    ``exposure`` is each trial's mean signed share in the market, shape (trials,), ``market`` the
+    market's daily return on the same days. ``sobol`` marks trials drawn before anything was known,
+    ``chosen`` is the column that became the model, ``attempt`` counts how often this recipe has
+    come before the gate, from 1.
     """
 
     series: FloatArray
+    exposure: FloatArray
+    market: FloatArray
     sobol: NDArray[np.bool_]
     chosen: int
     attempt: int = 1
+
+    @property
+    def alpha(self) -> FloatArray:
+        """Each trial's returns over the same mean share of the market, shape (days, trials)."""
+        return self.series - self.market[:, None] * self.exposure
 
 
 def spending_level(total: float, attempt: int) -> float:
@@ -188,7 +197,7 @@ def _superiority(attempts: Attempts, limits: GateLimits, horizon_days: float) ->
         reason = f"only {days} judged days; {10 * BLOCK_DAYS_MIN} are needed"
         return Criterion(name=name, value=nan, threshold=level, passed=False, reason=reason)
     found = superior_ability(
-        attempts.series,
+        attempts.alpha,
         block_mean=max(BLOCK_DAYS_MIN, 3.0 * horizon_days),
         draws=limits.spa_draws,
         rng=np.random.default_rng(limits.seed),
@@ -197,15 +206,16 @@ def _superiority(attempts: Attempts, limits: GateLimits, horizon_days: float) ->
         name,
         found.consistent,
         level,
-        f"if none of the {trials} trials had an edge, a best one like this would turn up with "
-        f"probability {found.consistent:.3f}; allowed at attempt {attempts.attempt}: {level:.4f}",
+        f"if none of the {trials} trials could beat its share of the market, a best one like this "
+        f"would turn up with probability {found.consistent:.3f}; allowed at attempt "
+        f"{attempts.attempt}: {level:.4f}",
     )
 
 
 def _loss_probability(attempts: Attempts, limits: GateLimits) -> Criterion:
     """Return how often the better half's best trial loses in the other half, on Sobol trials."""
     name, limit = "loss after selection", limits.loss_probability_max
-    series = attempts.series[:, attempts.sobol]
+    series = attempts.alpha[:, attempts.sobol]
     blocks = cscv_blocks(series.shape[0], limits.cscv_blocks)
     if series.shape[1] < 2 or blocks < 4:
         reason = f"{series.shape[1]} pre-drawn trials on {series.shape[0]} days are too few"
@@ -229,7 +239,7 @@ def _reported(evidence: Evidence, attempts: Attempts, limits: GateLimits) -> lis
         moments, number, float(sharpes.var(ddof=1) if sharpes.size > 1 else 0.0)
     )
     blocks = cscv_blocks(attempts.series.shape[0], limits.cscv_blocks)
-    sobol = attempts.series[:, attempts.sobol]
+    sobol = attempts.alpha[:, attempts.sobol]
     overfit = nan
     if sobol.shape[1] >= 2 and blocks >= 4:
         overfit = probability_of_overfitting(sobol, blocks).probability

@@ -1,6 +1,7 @@
 """The gate's verdict: reasons in words, and nothing that cannot be computed is let through."""
 
 import json
+from dataclasses import replace
 from math import nan, pi
 
 import numpy as np
@@ -59,7 +60,14 @@ def made_evidence(edge, seed=0, trades=300.0):
 def made_attempts(edge, trials=12, seed=1, attempt=1):
     rng = np.random.default_rng(seed)
     series = rng.normal(0, 0.01, (DAYS, trials)) + edge * 0.01
-    return Attempts(series=series, sobol=np.arange(trials) < 8, chosen=trials - 1, attempt=attempt)
+    return Attempts(
+        series=series,
+        exposure=np.zeros(trials),
+        market=np.zeros(DAYS),
+        sobol=np.arange(trials) < 8,
+        chosen=trials - 1,
+        attempt=attempt,
+    )
 
 
 def failed(verdict):
@@ -82,6 +90,22 @@ def test_too_few_trades_are_refused_by_that_name():
     assert failed(verdict) == {"trades"}
 
 
+def test_a_share_of_a_rising_market_is_no_edge():
+    """Trials that were merely long in a market that rose beat nothing."""
+    rng = np.random.default_rng(2)
+    market = rng.normal(0.004, 0.01, DAYS)
+    exposure = rng.uniform(0.5, 1.0, 12)
+    series = market[:, None] * exposure + rng.normal(0, 0.002, (DAYS, 12))
+    long = replace(made_attempts(0.0), series=series, market=market, exposure=exposure)
+    assert "superior predictive ability" in failed(
+        judge_model(made_evidence(0.2), long, GateLimits())
+    )
+    naive = replace(long, exposure=np.zeros(12))
+    assert "superior predictive ability" not in failed(
+        judge_model(made_evidence(0.2), naive, GateLimits())
+    )
+
+
 def test_a_later_attempt_must_clear_a_higher_bar():
     assert spending_level(0.02, 1) == pytest.approx(0.02 * 6 / pi**2)
     assert sum(spending_level(0.02, k) for k in range(1, 20_000)) == pytest.approx(0.02, rel=1e-3)
@@ -102,7 +126,7 @@ def test_what_cannot_be_computed_is_not_passed():
     one = made_attempts(0.2, trials=1)
     verdict = judge_model(made_evidence(0.2), one, GateLimits())
     assert "loss after selection" in failed(verdict)
-    short = Attempts(series=one.series[:30], sobol=one.sobol, chosen=0)
+    short = replace(one, series=one.series[:30], market=one.market[:30])
     assert "superior predictive ability" in failed(
         judge_model(made_evidence(0.2), short, GateLimits())
     )
@@ -124,8 +148,10 @@ def test_the_verdict_fits_into_a_manifest_and_a_page():
     assert all(c["reason"] for c in plain["criteria"])
     page = verdict_page(verdict)
     assert page.startswith("## The gate: refused")
+    refused, _, rest = page.partition("### Holds")
     for name in failed(verdict):
-        assert f"**{name}**" in page
+        assert f"**{name}**" in refused
+        assert f"**{name}**" not in rest
 
 
 def test_evidence_survives_a_file():
