@@ -16,13 +16,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import bench_features, bench_indicators, bench_labels
+from tests.benchmarks import bench_features, bench_indicators, bench_labels, bench_lake
 from tests.benchmarks.suite import Report
 
 SUITES = {
     "labels": bench_labels.run,
     "indicators": bench_indicators.run,
     "features": bench_features.run,
+    "lake": bench_lake.run,
 }
 VERDICT = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
 
