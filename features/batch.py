@@ -5,26 +5,29 @@ Decides nothing: it runs the catalog's kernels, compiled, over columns of bars. 
 bars small enough to stay in the cache, states carried from block to block.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from features.bars import FOLD_START, fold, overdue
+from features.bars import FOLD_START, Fold, fold, overdue
 from features.catalog import Catalog
 from features.compiled import compiled
-from features.drivers import many_valued, one_valued
+from features.drivers import many_valued, many_valued_ringed, one_valued, one_valued_ringed
 from features.errors import InputError
 from features.funding import settled_columns
 from features.kernels.registry import Kernel
 from features.node import BAR_COLUMNS
-from features.plan import Frame, frames
+from features.plan import Frame, begin, frames
 from features.types import Candles, FloatArray, Funding, IntArray
 from features.validation import check_candles
 
-BLOCK = 4096
+BLOCK = 2048
+PAD = 8  # rows whose lengths are powers of two would share the same cache lines
 PRICED = len(BAR_COLUMNS) - 2  # the columns that are not times
 
 
@@ -64,7 +67,7 @@ def feature_matrix(candles: Candles, catalog: Catalog, funding: Funding | None) 
             f"features {', '.join(catalog.funding_names)} need funding settlements: pass the "
             "symbol's Funding, or take a catalog.subset without them"
         )
-    matrix = np.full((candles.n, len(catalog.features)), np.nan)
+    matrix = np.empty((candles.n, len(catalog.features)))
     base = _base_bars(candles, funding)
     for frame in frames(catalog):
         columns = np.array(frame.columns, dtype=np.int64)
@@ -99,8 +102,10 @@ def _run_frame(
     frame: Frame, bars: _Bars, interval_ms: int, matrix: FloatArray, columns: IntArray
 ) -> None:
     """Fill ``matrix[:, columns]`` with the frame's features."""
-    states = [_arrays(step.kernel.start(*step.parameters)) for step in frame.steps]
-    values = np.full((frame.slots, BLOCK), np.nan)
+    begun = [begin(step) for step in frame.steps]
+    states = [state for state, _ in begun]
+    rings = [() if ring is None else (_array(ring),) for _, ring in begun]
+    values = np.full((frame.slots, BLOCK + PAD), np.nan)
     times = np.zeros((2, BLOCK), np.int64)
     sources = np.array(frame.sources, dtype=np.int64)
     for start in range(0, bars.index.size, BLOCK):
@@ -111,23 +116,22 @@ def _run_frame(
         for number, step in enumerate(frame.steps):
             inputs = (times[slot] if slot < len(times) else values[slot] for slot in step.inputs)
             out = values[step.output : step.output + step.kernel.outputs]
-            states[number] = _driver(step.kernel)(states[number], n, out, *inputs)
+            states[number] = _driver(step.kernel)(states[number], *rings[number], n, out, *inputs)
         _publisher()(values, sources, start, n, columns, matrix)
 
 
-def _arrays(state: Any) -> Any:
-    """Return a kernel's state with its rings as arrays, which compiled code takes."""
-    if isinstance(state, tuple):
-        return tuple(_arrays(part) for part in state)
-    if isinstance(state, list):
-        return np.array(state, dtype=np.int64 if isinstance(state[0], int) else np.float64)
-    return state
+def _array(ring: list[Any]) -> NDArray[Any]:
+    """Return a kernel's ring as an array, which compiled code takes."""
+    return np.array(ring, dtype=np.int64 if isinstance(ring[0], int) else np.float64)
 
 
 @cache
 def _driver(kernel: Kernel) -> Callable[..., Any]:
     """Return the compiled loop that runs ``kernel`` over a block of bars."""
-    make = one_valued if kernel.outputs == 1 else many_valued
+    if kernel.outputs == 1:
+        make = one_valued_ringed if kernel.ringed else one_valued
+    else:
+        make = many_valued_ringed if kernel.ringed else many_valued
     return compiled(make(kernel.update, kernel.inputs))
 
 
@@ -139,16 +143,32 @@ def _publish(
     columns: IntArray,
     matrix: FloatArray,
 ) -> None:
-    for i in range(n):
+    # Tiles of eight rows: each cache line is read once and written once.
+    for first in range(0, n, 8):
+        last = min(first + 8, n)
         for j in range(columns.size):
-            matrix[start + i, columns[j]] = values[sources[j], i]
+            source = sources[j]
+            column = columns[j]
+            for i in range(first, last):
+                matrix[start + i, column] = values[source, i]
 
 
 def _spread(own: FloatArray, newest: IntArray, columns: IntArray, matrix: FloatArray) -> None:
     for i in range(newest.size):
-        if newest[i] >= 0:
-            for j in range(columns.size):
-                matrix[i, columns[j]] = own[newest[i], j]
+        row = newest[i]
+        for j in range(columns.size):
+            matrix[i, columns[j]] = own[row, j] if row >= 0 else math.nan
+
+
+def _put(
+    state: Fold, bar: int, count: int, group: IntArray, rows: FloatArray, seen: IntArray
+) -> None:
+    """Note the higher bar ``state`` as number ``count``, published by base bar ``bar``."""
+    group[count] = state[0]
+    seen[count] = bar
+    columns = state[2:]
+    for j in range(7):
+        rows[j, count] = columns[j]
 
 
 def _fold_all(k: int, index: IntArray, base: FloatArray) -> tuple[IntArray, FloatArray, IntArray]:
@@ -159,29 +179,25 @@ def _fold_all(k: int, index: IntArray, base: FloatArray) -> tuple[IntArray, Floa
     count = 0
     state = FOLD_START
     for i in range(index.size):
-        for turn in range(2):
-            ended = False
-            if turn == 0:
-                ended = overdue(state, index[i], k)
-            else:
-                state, ended = fold(
-                    state,
-                    index[i],
-                    k,
-                    base[0, i],
-                    base[1, i],
-                    base[2, i],
-                    base[3, i],
-                    base[4, i],
-                    base[5, i],
-                    base[6, i],
-                )
-            if ended:
-                group[count] = state[0]
-                seen[count] = i
-                for j in range(7):
-                    rows[j, count] = state[2:][j]
-                count += 1
+        late = overdue(state, index[i], k)
+        if late:
+            _put(state, i, count, group, rows, seen)
+            count += 1
+        state, ended = fold(
+            state,
+            index[i],
+            k,
+            base[0, i],
+            base[1, i],
+            base[2, i],
+            base[3, i],
+            base[4, i],
+            base[5, i],
+            base[6, i],
+        )
+        if ended:
+            _put(state, i, count, group, rows, seen)
+            count += 1
     return group[:count].copy(), rows[:, :count].copy(), seen[:count].copy()
 
 

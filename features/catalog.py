@@ -71,8 +71,8 @@ DEVIATIONS = "standard deviations"
 FRACTION = "fraction"
 SHARE = "share"
 
-VOLATILITY = Node("realised", ("close", "index"), (VOLATILITY_WINDOW,))
 RETURN = Node("log_return", ("close",), (1,))
+VOLATILITY = Node("realised", (RETURN, "index"), (VOLATILITY_WINDOW,))
 ATR = Node("atr", ("high", "low", "close"), (14,))
 
 
@@ -99,10 +99,6 @@ def _band(output: int) -> Node:
     return Node("bollinger", ("close", "index"), (20,), output)
 
 
-def _donchian(window: int) -> Node:
-    return Node("donchian", ("high", "low", "close"), (window,))
-
-
 def _profile(width: float, output: int) -> Node:
     return Node("volume_profile", ("high", "low", "close", "volume"), (96, width), output)
 
@@ -112,14 +108,20 @@ def _shape(output: int) -> Node:
 
 
 def _volatility_ratio(window: int) -> Node:
-    return Node("ratio", (Node("realised", ("close", "index"), (window,)), VOLATILITY))
+    return Node("ratio", (Node("realised", (RETURN, "index"), (window,)), VOLATILITY))
+
+
+def _extremes(window: int) -> tuple[Node, Node]:
+    low = Node("rolling_min", ("low",), (window,))
+    return low, Node("rolling_max", ("high",), (window,))
 
 
 def _place(window: int) -> Node:
-    """Where the close lies between the extremes of the window."""
-    low = Node("rolling_min", ("low",), (window,))
-    high = Node("rolling_max", ("high",), (window,))
-    return Node("range_place", ("close", low, high))
+    return Node("range_place", ("close", *_extremes(window)))
+
+
+def _donchian(window: int) -> Node:
+    return Node("donchian", ("close", *_extremes(window)))
 
 
 def _volume_z(window: int) -> Node:

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 Update = Callable[..., tuple[Any, Any]]
+# loop(state, n, out, *columns) -> state, or loop(state, ring, n, out, *columns) -> state
 Loop = Callable[..., Any]
 
 
 def one_valued(update: Update, inputs: int) -> Loop:
-    """Return ``loop(state, n, out, *columns) -> state`` for a kernel that gives one value."""
+    """Return the loop of a kernel that gives one value."""
 
     def one(state: Any, n: int, out: Any, a: Any) -> Any:
         for i in range(n):
@@ -43,22 +44,42 @@ def one_valued(update: Update, inputs: int) -> Loop:
     return (one, two, three)[inputs - 1]
 
 
-def many_valued(update: Update, inputs: int) -> Loop:
-    """Return ``loop(state, n, out, *columns) -> state`` for a kernel that gives several values.
+def one_valued_ringed(update: Update, inputs: int) -> Loop:
+    """Return the loop of a kernel that gives one value and keeps a ring."""
 
-    Such kernels read bar columns only, which are never NaN.
-    """
+    def one(state: Any, ring: Any, n: int, out: Any, a: Any) -> Any:
+        for i in range(n):
+            if a[i] != a[i]:
+                out[0, i] = math.nan
+                continue
+            state, out[0, i] = update(state, ring, a[i])
+        return state
+
+    def two(state: Any, ring: Any, n: int, out: Any, a: Any, b: Any) -> Any:
+        for i in range(n):
+            if a[i] != a[i] or b[i] != b[i]:
+                out[0, i] = math.nan
+                continue
+            state, out[0, i] = update(state, ring, a[i], b[i])
+        return state
+
+    def three(state: Any, ring: Any, n: int, out: Any, a: Any, b: Any, c: Any) -> Any:
+        for i in range(n):
+            if a[i] != a[i] or b[i] != b[i] or c[i] != c[i]:
+                out[0, i] = math.nan
+                continue
+            state, out[0, i] = update(state, ring, a[i], b[i], c[i])
+        return state
+
+    return (one, two, three)[inputs - 1]
+
+
+def many_valued(update: Update, inputs: int) -> Loop:
+    """Return the loop of a kernel that gives several values (from bar columns, never NaN)."""
 
     def one(state: Any, n: int, out: Any, a: Any) -> Any:
         for i in range(n):
             state, values = update(state, a[i])
-            for j in range(len(values)):
-                out[j, i] = values[j]
-        return state
-
-    def two(state: Any, n: int, out: Any, a: Any, b: Any) -> Any:
-        for i in range(n):
-            state, values = update(state, a[i], b[i])
             for j in range(len(values)):
                 out[j, i] = values[j]
         return state
@@ -77,4 +98,33 @@ def many_valued(update: Update, inputs: int) -> Loop:
                 out[j, i] = values[j]
         return state
 
-    return (one, two, three, four)[inputs - 1]
+    loops: dict[int, Loop] = {1: one, 3: three, 4: four}
+    return loops[inputs]
+
+
+def many_valued_ringed(update: Update, inputs: int) -> Loop:
+    """Return the loop of a kernel that gives several values and keeps a ring."""
+
+    def two(state: Any, ring: Any, n: int, out: Any, a: Any, b: Any) -> Any:
+        for i in range(n):
+            state, values = update(state, ring, a[i], b[i])
+            for j in range(len(values)):
+                out[j, i] = values[j]
+        return state
+
+    def three(state: Any, ring: Any, n: int, out: Any, a: Any, b: Any, c: Any) -> Any:
+        for i in range(n):
+            state, values = update(state, ring, a[i], b[i], c[i])
+            for j in range(len(values)):
+                out[j, i] = values[j]
+        return state
+
+    def four(state: Any, ring: Any, n: int, out: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+        for i in range(n):
+            state, values = update(state, ring, a[i], b[i], c[i], d[i])
+            for j in range(len(values)):
+                out[j, i] = values[j]
+        return state
+
+    loops: dict[int, Loop] = {2: two, 3: three, 4: four}
+    return loops[inputs]

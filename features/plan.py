@@ -6,6 +6,7 @@ nodes are one step.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from features.catalog import Catalog
 from features.kernels.registry import KERNELS, Kernel
@@ -84,3 +85,9 @@ def _frame(timeframe: int, features: list[tuple[int, Feature]]) -> Frame:
         columns=tuple(column for column, _ in features),
         sources=sources,
     )
+
+
+def begin(step: Step) -> tuple[Any, Any]:
+    """Return a step's first state and its ring, None where its kernel keeps none."""
+    started = step.kernel.start(*step.parameters)
+    return started if step.kernel.ringed else (started, None)

@@ -15,7 +15,7 @@ from features.bars import FOLD_START, Fold, fold, overdue
 from features.catalog import Catalog
 from features.errors import InputError
 from features.node import BAR_COLUMNS
-from features.plan import Frame, Step, frames
+from features.plan import Frame, Step, begin, frames
 from features.types import Candle, FloatArray
 from features.validation import check_candle, check_rate
 
@@ -26,7 +26,9 @@ class _Timeframe:
     def __init__(self, frame: Frame, interval_ms: int) -> None:
         self.timeframe = frame.timeframe
         self.fold: Fold = FOLD_START
-        self.states = [step.kernel.start(*step.parameters) for step in frame.steps]
+        begun = [begin(step) for step in frame.steps]
+        self.states = [state for state, _ in begun]
+        self.rings = [ring for _, ring in begun]
         self.values: list[Any] = [math.nan] * frame.slots
         self._interval_ms = interval_ms * frame.timeframe
         self._steps = [self._prepared(step) for step in frame.steps]
@@ -40,7 +42,7 @@ class _Timeframe:
 
     def advance(self, index: int, bar: tuple[float, ...], row: list[float]) -> None:
         """Take a closed bar (open, high, low, close, volume, settled, rate) of this timeframe."""
-        values, states = self.values, self.states
+        values, states, rings = self.values, self.states, self.rings
         values[: len(BAR_COLUMNS)] = (index, (index + 1) * self._interval_ms, *bar)
         for number, (update, pick, single, guards, output, end) in enumerate(self._steps):
             cold = False
@@ -49,10 +51,12 @@ class _Timeframe:
                     cold = True
             if cold:
                 continue
-            if single >= 0:
-                states[number], value = update(states[number], values[single])
+            inputs = pick(values) if single < 0 else (values[single],)
+            ring = rings[number]
+            if ring is None:
+                states[number], value = update(states[number], *inputs)
             else:
-                states[number], value = update(states[number], *pick(values))
+                states[number], value = update(states[number], ring, *inputs)
             if end:
                 values[output:end] = value
             else:
@@ -143,6 +147,7 @@ class FeatureStream:
                     "fold": _plain(one.fold),
                     "values": _plain(one.values),
                     "states": _plain(one.states),
+                    "rings": _plain(one.rings),
                 }
                 for one in (self._base, *self._higher)
             ],
@@ -175,6 +180,7 @@ class FeatureStream:
             one.fold = _like(one.fold, saved["fold"])
             one.values = _like(one.values, saved["values"])
             one.states = _like(one.states, saved["states"])
+            one.rings = _like(one.rings, saved["rings"])
 
 
 def _plain(part: Any) -> Any:
@@ -189,6 +195,6 @@ def _like(template: Any, saved: Any) -> Any:
     if isinstance(template, tuple | list):
         parts = [_like(x, y) for x, y in zip(template, saved, strict=True)]
         return tuple(parts) if isinstance(template, tuple) else parts
-    if saved is None:
-        return math.nan
+    if template is None or saved is None:
+        return template if template is None else math.nan
     return type(template)(saved)

@@ -10,8 +10,10 @@ from collections.abc import MutableSequence
 
 VOLATILITY_WINDOW = 96
 
-Volatility = tuple[int, int, float, float]  # closes seen, block, last close, sum of squares
-VOLATILITY_START: Volatility = (0, -1, 1.0, 0.0)
+Squares = tuple[int, int, int, float]  # values held, next slot, index of the next renewal, sum
+Volatility = tuple[float, Squares]  # last close, 0 before the first
+SQUARES_START: Squares = (0, 0, 0, 0.0)
+VOLATILITY_START: Volatility = (0.0, SQUARES_START)
 
 
 def bar_volatility(
@@ -30,33 +32,39 @@ def bar_volatility(
     close : float
         Close of the bar, above 0.
     """
-    return windowed_volatility(state, ring, VOLATILITY_WINDOW, index, close)
+    last, squares = state
+    if not last > 0.0:
+        return (close, squares), math.nan
+    squares, value = root_mean_square(
+        squares, ring, VOLATILITY_WINDOW, index, math.log(close / last)
+    )
+    return (close, squares), value
 
 
-def windowed_volatility(
-    state: Volatility, ring: MutableSequence[float], window: int, index: int, close: float
-) -> tuple[Volatility, float]:
-    """Return the state and the volatility of the last ``window`` returns, NaN until there are.
+def root_mean_square(
+    state: Squares, ring: MutableSequence[float], window: int, index: int, x: float
+) -> tuple[Squares, float]:
+    """Return the state and the root mean square of the last ``window`` values of x, NaN before.
 
     The sum of squares is taken anew, from the oldest, at the first bar of every block of
-    ``window`` absolute indices, so two histories agree to the last bit after 2·window + 1 bars.
+    ``window`` absolute indices, so two histories agree to the last bit after 2·window bars.
     """
-    count, block, last, total = state
-    now = index // window
-    if count == 0:
-        return (1, now, close, 0.0), math.nan
-    change = math.log(close / last)
-    slot = (count - 1) % window
-    old = ring[slot] if count > window else 0.0
-    ring[slot] = change * change
-    if now != block:
-        held = min(count, window)
+    held, slot, renewal, total = state
+    square = x * x
+    old = ring[slot] if held == window else 0.0
+    ring[slot] = square
+    slot = slot + 1 if slot + 1 < window else 0
+    held = held if held == window else held + 1
+    if index >= renewal:
+        renewal = (index // window + 1) * window
         total = 0.0
-        for i in range(held):
-            total += ring[(count - held + i) % window]
+        at = slot if held == window else 0
+        for _ in range(held):
+            total += ring[at]
+            at = at + 1 if at + 1 < window else 0
     else:
-        total += ring[slot] - old
-    value = math.nan
-    if count >= window:
-        value = math.sqrt(total / window) if total > 0.0 else 0.0
-    return (count + 1, now, close, total), value
+        total += square - old
+    state = (held, slot, renewal, total)
+    if held < window:
+        return state, math.nan
+    return state, math.sqrt(total / window) if total > 0.0 else 0.0

@@ -7,17 +7,17 @@ settlement falls to a bar is decided in ``features.funding``, for batch and stre
 
 import math
 
-# settlements kept, seen, next slot, last close with one, time between, rates
-Carry = tuple[int, int, int, int, int, list[float]]
+# settlements kept, seen, next slot, last close with one, time between, newest rate, mean
+Carry = tuple[int, int, int, int, int, float, float]
 
 
-def funding_start(settlements: int) -> Carry:
-    """Return the state of :func:`funding` before its first bar."""
-    return (settlements, 0, 0, 0, 0, [0.0] * settlements)
+def funding_start(settlements: int) -> tuple[Carry, list[float]]:
+    """Return state and ring of :func:`funding` before its first bar."""
+    return (settlements, 0, 0, 0, 0, math.nan, math.nan), [0.0] * settlements
 
 
 def funding(
-    state: Carry, close_ms: int, settled: float, rate: float
+    state: Carry, ring: list[float], close_ms: int, settled: float, rate: float
 ) -> tuple[Carry, tuple[float, float, float]]:
     """Return (last rate, mean of the last n rates, share of the interval to the next settlement).
 
@@ -26,23 +26,20 @@ def funding(
     the next, whose time is taken from the last two. NaN until the first, the nth and the second
     settlement.
     """
-    keep, seen, slot, last_ms, interval_ms, ring = state
+    keep, seen, slot, last_ms, interval_ms, newest, mean = state
     if settled > 0.0:
+        newest = rate
         ring[slot] = rate
         slot = slot + 1 if slot + 1 < keep else 0
         interval_ms = close_ms - last_ms if seen > 0 else 0
         last_ms = close_ms
         seen += 1
-    state = (keep, seen, slot, last_ms, interval_ms, ring)
-    if seen == 0:
-        return state, (math.nan, math.nan, math.nan)
-    newest = ring[slot - 1 if slot > 0 else keep - 1]
-    mean = math.nan
-    if seen >= keep:
-        total = 0.0
-        for i in range(keep):
-            total += ring[slot + i if slot + i < keep else slot + i - keep]
-        mean = total / keep
+        if seen >= keep:
+            total = 0.0
+            for i in range(keep):
+                total += ring[slot + i if slot + i < keep else slot + i - keep]
+            mean = total / keep
+        state = (keep, seen, slot, last_ms, interval_ms, newest, mean)
     left = math.nan
     if interval_ms > 0:
         left = max(1.0 - float(close_ms - last_ms) / float(interval_ms), 0.0)

@@ -8,7 +8,7 @@ import math
 
 from features.kernels.moving import Ema, ema, ema_start
 
-Returns = tuple[int, int, int, list[float]]  # horizon, held, slot, last closes
+Returns = tuple[int, int, int]  # horizon, closes held, next slot
 Rsi = tuple[int, int, float, float, float]  # period, bars, last close, gains, losses
 # fast and slow period, values, fast, slow, signal
 Macd = tuple[int, int, int, float, float, Ema]
@@ -16,18 +16,18 @@ Macd = tuple[int, int, int, float, float, Ema]
 Adx = tuple[int, int, float, float, float, float, float, float, float]
 
 
-def log_return_start(horizon: int) -> Returns:
-    """Return the state of :func:`log_return` before its first close."""
-    return (horizon, 0, 0, [0.0] * horizon)
+def log_return_start(horizon: int) -> tuple[Returns, list[float]]:
+    """Return state and ring of :func:`log_return` before its first close."""
+    return (horizon, 0, 0), [0.0] * horizon
 
 
-def log_return(state: Returns, close: float) -> tuple[Returns, float]:
+def log_return(state: Returns, ring: list[float], close: float) -> tuple[Returns, float]:
     """Log return over h bars, log(close / close h bars before); NaN for the first h bars."""
-    horizon, held, slot, ring = state
+    horizon, held, slot = state
     value = math.log(close / ring[slot]) if held == horizon else math.nan
     ring[slot] = close
     slot = slot + 1 if slot + 1 < horizon else 0
-    return (horizon, held if held == horizon else held + 1, slot, ring), value
+    return (horizon, held if held == horizon else held + 1, slot), value
 
 
 def scaled_return_start(horizon: int) -> float:

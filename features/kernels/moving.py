@@ -1,13 +1,12 @@
 """Moving averages and the distance of the price from them.
 
 Decides the recurrences and their seeds (TA-Lib's). Never looks past the value it is given.
-Rule: undecorated ``update(state, inputs…) -> (state, value)``; parameters live in the state; NaN
-until warm; no ``**``, no ``sum()``, every division guarded.
+Rule: undecorated ``update(state, inputs…) -> (state, value)``, with ``ring`` as its second argument
+where it keeps a window; parameters live in the state; NaN until warm; no ``**``, no ``sum()``,
+every division guarded. ``x_start(parameters)`` gives the first state (and ring).
 """
 
 import math
-
-from features.kernels.windows import Moments, moments, moments_start
 
 Ema = tuple[int, int, float, float]  # period, values seen, gain, sum or average
 
@@ -29,17 +28,6 @@ def ema(state: Ema, x: float) -> tuple[Ema, float]:
         return (period, count, gain, value + x), math.nan
     value = (value + x) / period if count == period else value + gain * (x - value)
     return (period, count, gain, value), value
-
-
-def sma_start(period: int) -> Moments:
-    """Return the state of :func:`sma` before its first value."""
-    return moments_start(period)
-
-
-def sma(state: Moments, x: float, index: int) -> tuple[Moments, float]:
-    """Mean of the last n values; unit of x; NaN for the first n-1. Source: TA-Lib ``SMA``."""
-    state, mean, _ = moments(state, x, index)
-    return state, mean
 
 
 def ema_distance_start(period: int) -> float:

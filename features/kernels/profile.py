@@ -11,19 +11,22 @@ import math
 from features.kernels.volume import lots
 
 SLOTS = 512  # bins are folded into this many; a window spans them only in a 2.8-fold price range
+MASK = SLOTS - 1
 VALUE_AREA = 0.7
 
-# window, bin width, held, next slot, lots in all, fullest bin, bins of the bars, their lots, lots
-Profile = tuple[int, float, int, int, int, int, list[int], list[int], list[int]]
+# window, bin width, bars held, next place, lots in all, fullest slot
+Profile = tuple[int, float, int, int, int, int]
+# the slot of each bar (window of them), its lots (window), the lots of each slot (SLOTS)
+Ring = list[int]
 
 
-def volume_profile_start(window: int, width: float) -> Profile:
-    """Return the state of :func:`volume_profile` before its first bar."""
-    return (window, width, 0, 0, 0, 0, [0] * window, [0] * window, [0] * SLOTS)
+def volume_profile_start(window: int, width: float) -> tuple[Profile, Ring]:
+    """Return state and ring of :func:`volume_profile` before its first bar."""
+    return (window, width, 0, 0, 0, 0), [0] * (2 * window + SLOTS)
 
 
 def volume_profile(
-    state: Profile, high: float, low: float, close: float, volume: float
+    state: Profile, ring: Ring, high: float, low: float, close: float, volume: float
 ) -> tuple[Profile, tuple[float, float]]:
     """Return (distance of the close from the point of control, its place in the value area).
 
@@ -33,66 +36,72 @@ def volume_profile(
     a fraction; place = -1 at the area's lower edge, 1 at the upper, clipped to ±5. NaN for the
     first n-1 bars; 0 where nothing traded. Source: Steidlmayer's market profile.
     """
-    window, width, held, at, total, best, bins, sizes, slots = state
+    window, width, held, at, total, best = state
+    lots_at = window + at
+    slots = 2 * window
     size = lots(volume)
     level = math.log(close)
-    bin_ = math.floor(math.log((high + low + close) / 3.0) / width)
-    slot = bin_ % SLOTS
+    slot = math.floor(math.log((high + low + close) / 3.0) / width) & MASK
     stale = False
     if held == window:
-        gone = bins[at] % SLOTS
-        slots[gone] -= sizes[at]
-        total -= sizes[at]
+        gone = ring[at]
+        ring[slots + gone] -= ring[lots_at]
+        total -= ring[lots_at]
         stale = gone == best
     else:
         held += 1
-    bins[at] = bin_
-    sizes[at] = size
-    slots[slot] += size
+    ring[at] = slot
+    ring[lots_at] = size
+    ring[slots + slot] += size
+    fuller = ring[slots + slot] - ring[slots + best]
     total += size
     at = at + 1 if at + 1 < window else 0
     if stale:
-        best = fullest(slots, bins, held)
-    elif slots[slot] > slots[best] or (slots[slot] == slots[best] and slot < best):
+        best = fullest(ring, slots, held)
+    elif fuller > 0 or (fuller == 0 and slot < best):
         best = slot
-    state = (window, width, held, at, total, best, bins, sizes, slots)
+    state = (window, width, held, at, total, best)
     if held < window:
         return state, (math.nan, math.nan)
     if total == 0:
         return state, (0.0, 0.0)
     # The bin of this slot that is nearest to the close.
     now = math.floor(level / width)
-    control = now + (best - now + SLOTS // 2) % SLOTS - SLOTS // 2
-    below, above = value_area(slots, best, total)
+    control = now + ((best - now + SLOTS // 2) & MASK) - SLOTS // 2
+    below, above = value_area(ring, slots, best, total)
     lower = (control - below) * width
     upper = (control + above + 1) * width
     place = (2.0 * level - lower - upper) / (upper - lower)
     return state, (level - (control + 0.5) * width, min(max(place, -5.0), 5.0))
 
 
-def fullest(slots: list[int], bins: list[int], held: int) -> int:
+def fullest(ring: Ring, slots: int, held: int) -> int:
     """Return the slot with the most lots among those of the bars held; of equals the lowest."""
-    best = bins[0] % SLOTS
+    best = ring[0]
+    most = ring[slots + best]
     for i in range(held):
-        slot = bins[i] % SLOTS
-        if slots[slot] > slots[best] or (slots[slot] == slots[best] and slot < best):
+        slot = ring[i]
+        here = ring[slots + slot]
+        if here > most or (here == most and slot < best):
             best = slot
+            most = here
     return best
 
 
-def value_area(slots: list[int], best: int, total: int) -> tuple[int, int]:
-    """Return how many bins below and above ``best`` hold 70 % of ``total`` lots with it."""
-    wanted = VALUE_AREA * float(total)
-    inside = slots[best]
-    below = 0
-    above = 0
-    while float(inside) < wanted and below + above + 1 < SLOTS:
-        up = slots[(best + above + 1) % SLOTS]
-        down = slots[(best - below - 1) % SLOTS]
+def value_area(ring: Ring, slots: int, best: int, total: int) -> tuple[int, int]:
+    """Return how many slots below and above ``best`` hold 70 % of ``total`` lots with it."""
+    missing = VALUE_AREA * float(total) - float(ring[slots + best])
+    top = best
+    bottom = best
+    up = ring[slots + ((best + 1) & MASK)]
+    down = ring[slots + ((best - 1) & MASK)]
+    while missing > 0.0 and top - bottom < MASK:
         if up >= down:
-            above += 1
-            inside += up
+            top += 1
+            missing -= float(up)
+            up = ring[slots + ((top + 1) & MASK)]
         else:
-            below += 1
-            inside += down
-    return below, above
+            bottom -= 1
+            missing -= float(down)
+            down = ring[slots + ((bottom - 1) & MASK)]
+    return best - bottom, top - best

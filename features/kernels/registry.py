@@ -35,8 +35,9 @@ class Kernel:
     """An update and what the engine must know of it.
 
     ``update(state, *inputs) -> (state, value)``, or a tuple of ``outputs`` values where there are
-    more than one; ``start(*parameters) -> state``; ``settled(*parameters)`` is the number of bars
-    after which the value no longer depends, to the last bit, on what came before them.
+    more than one; ``start(*parameters) -> state``. Where it is ``ringed``, ``start`` gives (state,
+    ring) and the ring is the update's second argument. ``settled(*parameters)`` is the number of
+    bars after which the value no longer depends, to the last bit, on what came before them.
     """
 
     update: Callable[..., tuple[Any, Any]]
@@ -44,6 +45,7 @@ class Kernel:
     settled: Callable[..., int]
     inputs: int
     outputs: int = 1
+    ringed: bool = False
 
 
 def _exponential(period: int) -> int:
@@ -69,28 +71,54 @@ def _once(*_: float) -> int:
 def _kernels() -> dict[str, Kernel]:
     found = (
         Kernel(update=moving.ema, start=moving.ema_start, settled=_exponential, inputs=1),
-        Kernel(update=moving.sma, start=moving.sma_start, settled=_anchored, inputs=2),
         Kernel(
             update=moving.ema_distance, start=moving.ema_distance_start, settled=_once, inputs=3
         ),
         Kernel(
-            update=windows.rolling_mean, start=windows.moments_start, settled=_anchored, inputs=2
+            update=windows.rolling_mean,
+            start=windows.moments_start,
+            settled=_anchored,
+            inputs=2,
+            ringed=True,
         ),
         Kernel(
             update=windows.rolling_deviation,
             start=windows.moments_start,
             settled=_anchored,
             inputs=2,
+            ringed=True,
         ),
-        Kernel(update=windows.rolling_z, start=windows.moments_start, settled=_anchored, inputs=2),
-        Kernel(update=windows.rolling_max, start=windows.extreme_start, settled=_window, inputs=1),
-        Kernel(update=windows.rolling_min, start=windows.extreme_start, settled=_window, inputs=1),
+        Kernel(
+            update=windows.rolling_z,
+            start=windows.moments_start,
+            settled=_anchored,
+            inputs=2,
+            ringed=True,
+        ),
+        Kernel(
+            update=windows.rolling_max,
+            start=windows.extreme_start,
+            settled=_window,
+            inputs=1,
+            ringed=True,
+        ),
+        Kernel(
+            update=windows.rolling_min,
+            start=windows.extreme_start,
+            settled=_window,
+            inputs=1,
+            ringed=True,
+        ),
         Kernel(
             update=windows.range_place, start=windows.range_place_start, settled=_once, inputs=3
         ),
-        Kernel(update=windows.donchian, start=windows.donchian_start, settled=_window, inputs=3),
+        Kernel(update=windows.donchian, start=windows.donchian_start, settled=lambda: 2, inputs=3),
         Kernel(
-            update=momentum.log_return, start=momentum.log_return_start, settled=_window, inputs=1
+            update=momentum.log_return,
+            start=momentum.log_return_start,
+            settled=_window,
+            inputs=1,
+            ringed=True,
         ),
         Kernel(
             update=momentum.scaled_return,
@@ -112,12 +140,14 @@ def _kernels() -> dict[str, Kernel]:
             start=volatility.realised_start,
             settled=_anchored,
             inputs=2,
+            ringed=True,
         ),
         Kernel(
             update=volatility.parkinson,
             start=volatility.parkinson_start,
             settled=_anchored,
             inputs=3,
+            ringed=True,
         ),
         Kernel(update=volatility.atr, start=volatility.atr_start, settled=_wilder, inputs=3),
         Kernel(
@@ -125,6 +155,7 @@ def _kernels() -> dict[str, Kernel]:
             start=volatility.bollinger_start,
             settled=_anchored,
             inputs=2,
+            ringed=True,
             outputs=2,
         ),
         Kernel(update=volatility.ratio, start=volatility.ratio_start, settled=_once, inputs=2),
@@ -133,12 +164,14 @@ def _kernels() -> dict[str, Kernel]:
             start=volume.signed_volume_start,
             settled=_window,
             inputs=2,
+            ringed=True,
         ),
         Kernel(
             update=profile.volume_profile,
             start=profile.volume_profile_start,
             settled=_window,
             inputs=4,
+            ringed=True,
             outputs=2,
         ),
         Kernel(
@@ -167,6 +200,7 @@ def _kernels() -> dict[str, Kernel]:
             start=carry.funding_start,
             settled=lambda settlements: BARS_PER_SETTLEMENT * (settlements + 1),
             inputs=3,
+            ringed=True,
             outputs=3,
         ),
         Kernel(
@@ -174,6 +208,7 @@ def _kernels() -> dict[str, Kernel]:
             start=memory.fractional_log_start,
             settled=lambda order, width: width,  # noqa: ARG005 - called as start is
             inputs=1,
+            ringed=True,
         ),
     )
     return {kernel.update.__name__: kernel for kernel in found}

@@ -1,46 +1,49 @@
 """Volatility: true range, bands, and deviations from returns and ranges.
 
 Decides estimators per bar. Never annualises. Rule: kernels as in ``moving``; "the volatility" of
-the project is ``features.volatility.bar_volatility``, which :func:`realised` wraps.
+the project is ``features.volatility.bar_volatility``, which :func:`realised` repeats on returns.
 """
 
 import math
 
 from features.kernels.momentum import true_range
-from features.kernels.windows import Moments, moments, moments_start
-from features.volatility import VOLATILITY_START, Volatility, windowed_volatility
+from features.kernels.windows import Moments, Ring, moments, moments_start
+from features.volatility import SQUARES_START, Squares, root_mean_square
 
 Atr = tuple[int, int, float, float]  # period, bars, last close, average
-Realised = tuple[int, Volatility, list[float]]  # window, its sums, squared returns
+Realised = tuple[int, Squares]  # window, its sum
 
 
-def realised_start(window: int) -> Realised:
-    """Return the state of :func:`realised` before its first close."""
-    return (window, VOLATILITY_START, [0.0] * window)
+def realised_start(window: int) -> tuple[Realised, Ring]:
+    """Return state and ring of :func:`realised` before its first return."""
+    return (window, SQUARES_START), [0.0] * window
 
 
-def realised(state: Realised, close: float, index: int) -> tuple[Realised, float]:
+def realised(state: Realised, ring: Ring, change: float, index: int) -> tuple[Realised, float]:
     """Realised volatility per bar: root mean square of the last n log returns, as a fraction.
 
-    NaN for the first n bars. With n = 96 it is the project's ``volatility_96``.
+    ``change`` is the log return of one bar; NaN for the first n-1 of them. With n = 96 it is the
+    project's ``volatility_96``.
     """
-    window, sums, ring = state
-    sums, value = windowed_volatility(sums, ring, window, index, close)
-    return (window, sums, ring), value
+    window, squares = state
+    squares, value = root_mean_square(squares, ring, window, index, change)
+    return (window, squares), value
 
 
-def parkinson_start(window: int) -> Moments:
-    """Return the state of :func:`parkinson` before its first bar."""
+def parkinson_start(window: int) -> tuple[Moments, Ring]:
+    """Return state and ring of :func:`parkinson` before its first bar."""
     return moments_start(window)
 
 
-def parkinson(state: Moments, high: float, low: float, index: int) -> tuple[Moments, float]:
+def parkinson(
+    state: Moments, ring: Ring, high: float, low: float, index: int
+) -> tuple[Moments, float]:
     """Parkinson's volatility per bar from ranges: sqrt(mean of log(high/low)² / (4·log 2)).
 
     A fraction; NaN for the first n-1 bars. Source: Parkinson 1980.
     """
     span = math.log(high / low)
-    state, mean, _ = moments(state, span * span, index)
+    state, mean, _ = moments(state, ring, span * span, index)
     if math.isnan(mean):
         return state, math.nan
     return state, math.sqrt(mean / 2.772588722239781) if mean > 0.0 else 0.0
@@ -71,18 +74,20 @@ def atr(state: Atr, high: float, low: float, close: float) -> tuple[Atr, float]:
     return (period, count, close, value), value
 
 
-def bollinger_start(window: int) -> Moments:
-    """Return the state of :func:`bollinger` before its first close."""
+def bollinger_start(window: int) -> tuple[Moments, Ring]:
+    """Return state and ring of :func:`bollinger` before its first close."""
     return moments_start(window)
 
 
-def bollinger(state: Moments, close: float, index: int) -> tuple[Moments, tuple[float, float]]:
+def bollinger(
+    state: Moments, ring: Ring, close: float, index: int
+) -> tuple[Moments, tuple[float, float]]:
     """Bollinger's bands at mean ± 2σ over n closes: (%b, width).
 
     %b = (close - lower)/(upper - lower), 0.5 where there is no width; width = (upper - lower)/mean
     as a fraction. NaN for the first n-1 bars. Source: Bollinger; TA-Lib ``BBANDS``.
     """
-    state, mean, variance = moments(state, close, index)
+    state, mean, variance = moments(state, ring, close, index)
     if math.isnan(variance):
         return state, (math.nan, math.nan)
     if not (variance > 0.0 and mean > 0.0):

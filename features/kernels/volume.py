@@ -11,8 +11,8 @@ LOTS_PER_UNIT = 1_048_576.0  # a lot is 2**-20 base units
 LOTS_MAX = 36_028_797_018_963_968.0  # 2**55: 128 such bars still fit an int64
 
 Obv = tuple[int, float, float]  # bars, last close, balance
-# window, last close, held, next slot, signed lots, all lots, ring of signed lots
-Signed = tuple[int, float, int, int, int, int, list[int]]
+# window, last close, bars held, next slot, signed lots, all lots
+Signed = tuple[int, float, int, int, int, int]
 
 
 def lots(volume: float) -> int:
@@ -39,19 +39,21 @@ def obv(state: Obv, close: float, volume: float) -> tuple[Obv, float]:
     return (1, close, balance), balance
 
 
-def signed_volume_start(window: int) -> Signed:
-    """Return the state of :func:`signed_volume` before its first bar."""
-    return (window, 0.0, 0, 0, 0, 0, [0] * window)
+def signed_volume_start(window: int) -> tuple[Signed, list[int]]:
+    """Return state and ring of :func:`signed_volume` before its first bar."""
+    return (window, 0.0, 0, 0, 0, 0), [0] * window
 
 
-def signed_volume(state: Signed, close: float, volume: float) -> tuple[Signed, float]:
+def signed_volume(
+    state: Signed, ring: list[int], close: float, volume: float
+) -> tuple[Signed, float]:
     """Volume on rises less volume on falls, as a share of both over the last n bars.
 
     -1 to 1; 0 where neither traded; NaN for the first n bars. The balance moves as OBV does.
     """
-    window, last, held, slot, balance, traded, ring = state
+    window, last, held, slot, balance, traded = state
     if not last > 0.0:
-        return (window, close, held, slot, balance, traded, ring), math.nan
+        return (window, close, held, slot, balance, traded), math.nan
     size = lots(volume)
     lean = size if close > last else (-size if close < last else 0)
     if held == window:
@@ -63,7 +65,7 @@ def signed_volume(state: Signed, close: float, volume: float) -> tuple[Signed, f
     balance += lean
     traded += abs(lean)
     slot = slot + 1 if slot + 1 < window else 0
-    state = (window, close, held, slot, balance, traded, ring)
+    state = (window, close, held, slot, balance, traded)
     if held < window:
         return state, math.nan
     return state, float(balance) / float(traded) if traded > 0 else 0.0
