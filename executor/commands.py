@@ -107,7 +107,7 @@ class Commands:
             return 'write {"name": "pause", "who": "you"}'
         name = body["name"]
         if name not in set(CommandName):
-            return unknown_name("command", name, CommandName)
+            return unknown_name("command", name, [str(known) for known in CommandName])
         arguments = body.get("arguments") or {}
         if not isinstance(arguments, dict) or not all(
             isinstance(value, str | int | float) for value in arguments.values()

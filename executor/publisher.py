@@ -55,6 +55,7 @@ class Publisher:
         self._wake = asyncio.Event()
         self._pending: deque[tuple[str, dict[str, str]]] = deque(maxlen=PENDING_MAX)
         self._beaten_at: float | None = None
+        self._lost_said = False
 
     def wake(self) -> None:
         """Publish soon."""
@@ -133,12 +134,14 @@ class Publisher:
             counters.max_heartbeat_gap_s = max(counters.max_heartbeat_gap_s, gap_s)
         if not self._overview.redis_ok:
             log.info("redis_published")
+        self._lost_said = False
         self._beaten_at = now
         counters.heartbeats += 1
         self._overview.redis_ok = True
 
     def _lost(self, error: BaseException) -> None:
-        if self._overview.redis_ok or not self._overview.counters.heartbeats:
+        if not self._lost_said:
+            self._lost_said = True
             self._overview.counters.redis_outages += 1
             log.warning("redis_lost", error=str(error) or type(error).__name__)
         self._overview.redis_ok = False

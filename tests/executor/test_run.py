@@ -217,8 +217,9 @@ async def life(stage: Stage, rng: np.random.Generator) -> None:
         return
     wanted = (await stage.state())["step"] + int(rng.integers(1, 25))
     async with asyncio.timeout(30.0):
-        while (state := await stage.state())["step"] < wanted and not state["finished"]:
-            await asyncio.sleep(float(rng.uniform(0.0, 0.02)))
+        state = await stage.state()
+        while state["step"] < wanted and not state["finished"]:
+            state = await stage.state()
 
 
 async def journal_is_exchange(journal: Path, paper: Paper) -> None:
