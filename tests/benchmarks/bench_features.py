@@ -22,7 +22,7 @@ STREAMED = 3_000
 SYMBOLS = 200
 FUNDED_MS = 28_800_000
 # The same six kinds of indicator that talipp streams.
-SIX = ("ema_z_48", "rsi_14", "macd_histogram_9", "bollinger_z_20", "atr_14", "adx_14")
+SIX = ("ema_z_48", "rsi_14", "macd_histogram_9", "bollinger_b_20", "atr_14", "adx_14")
 
 
 def stream(catalog: Catalog, candles: Candles, history: list[Candle]) -> float:

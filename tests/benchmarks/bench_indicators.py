@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from features.batch import _arrays, _driver
+from features.batch import _array, _driver
 from features.kernels.registry import KERNELS
 from tests.benchmarks.data import write_bars
 from tests.benchmarks.measure import cpu_seconds, report, versions
@@ -21,7 +21,7 @@ ROWS = 1_000_000
 # TA-Lib's function and parameters; our kernel, its parameters and the columns it reads.
 PAIRS: dict[str, tuple[str, tuple[int, ...], tuple[str, ...]]] = {
     "EMA 50": ("ema", (50,), ("close",)),
-    "SMA 20": ("sma", (20,), ("close", "index")),
+    "SMA 20": ("rolling_mean", (20,), ("close", "index")),
     "STDDEV 20": ("rolling_deviation", (20,), ("close", "index")),
     "BBANDS 20": ("bollinger", (20,), ("close", "index")),
     "RSI 14": ("rsi", (14,), ("close",)),
@@ -42,7 +42,9 @@ def ours(bars: dict[str, np.ndarray], reps: int) -> None:
 
         def work(kernel=kernel, parameters=parameters, given=given) -> np.ndarray:
             out = np.empty((kernel.outputs, ROWS))
-            _driver(kernel)(_arrays(kernel.start(*parameters)), ROWS, out, *given)
+            begun = kernel.start(*parameters)
+            state = (begun[0], _array(begun[1])) if kernel.ringed else (begun,)
+            _driver(kernel)(*state, ROWS, out, *given)
             return out
 
         seconds = cpu_seconds(work, reps)

@@ -1,7 +1,7 @@
 """``make bench``: every suite, ours beside the peers, as ratios of one run with its conditions.
 
 ``python -m tests.benchmarks.run [SUITE…] [--json FILE] [--rounds N] [--reps N]``. Exits 1 where a
-measured goal is missed, so that a slower kernel cannot slip in unseen.
+measured goal is missed or ours does not run; a peer that cannot be installed misses no goal.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tests.benchmarks import bench_features, bench_indicators, bench_labels, bench_lake
 from tests.benchmarks.suite import Report
@@ -61,7 +62,9 @@ def show(console: Console, report: Report) -> None:
     console.print(table)
     console.print("  " + ", ".join(f"{k} {v}" for k, v in sorted(report.versions.items())))
     for reason in report.absent:
-        console.print(f"  [yellow]absent[/] {reason}", markup=True)
+        console.print("  [yellow]absent[/]", Text(reason))
+    for reason in report.broken:
+        console.print("  [red]broken[/]", Text(reason))
 
 
 def main() -> int:
@@ -90,7 +93,8 @@ def main() -> int:
     missed = [row.what for report in reports.values() for row in report.rows if row.met is False]
     if missed:
         console.print(f"[red]missed:[/] {'; '.join(missed)}")
-    return 1 if missed else 0
+    broken = any(report.broken for report in reports.values())
+    return 1 if missed or broken else 0
 
 
 if __name__ == "__main__":

@@ -35,13 +35,14 @@ class Row:
 
 @dataclass
 class Report:
-    """What a suite found."""
+    """What a suite found; ``absent`` says which peers are missing, ``broken`` what of ours is."""
 
     title: str
     rows: list[Row] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     cases: dict[str, dict] = field(default_factory=dict)
     absent: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
 
     def measure(self, contenders: list[Contender], rounds: int) -> None:
         """Run every contender ``rounds`` times in turn and keep each case's least time."""
@@ -89,14 +90,16 @@ class Report:
         try:
             interpreter = python(contender.environment)
         except NoPeersError as missing:
-            self._miss(str(missing))
+            self._miss(str(missing), self.absent)
             return
         command = [str(interpreter), "-W", "ignore", *contender.command]
         done = subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=1_800
         )
         if done.returncode:
-            self._miss(f"{' '.join(contender.command[:3])}: {done.stderr.strip()[-300:]}")
+            last = (done.stderr.strip() or "no message").splitlines()[-1]
+            reason = f"{' '.join(contender.command[:3])}: {last}"
+            self._miss(reason, self.broken if contender.environment == "ours" else self.absent)
             return
         for line in done.stdout.splitlines():
             if not line.startswith("{"):
@@ -107,9 +110,10 @@ class Report:
             if best is None or found["seconds"] < best["seconds"]:
                 self.cases[found["case"]] = found
 
-    def _miss(self, reason: str) -> None:
-        if reason not in self.absent:
-            self.absent.append(reason)
+    @staticmethod
+    def _miss(reason: str, reasons: list[str]) -> None:
+        if reason not in reasons:
+            reasons.append(reason)
 
 
 def script(name: str) -> str:

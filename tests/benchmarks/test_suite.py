@@ -1,11 +1,13 @@
 """The bench's own arithmetic: ratios, goals, and what happens where a peer is missing."""
 
 import math
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.benchmarks import environments
+from tests.benchmarks import environments, suite
 from tests.benchmarks.data import minute_bars
 from tests.benchmarks.measure import cpu_seconds
 from tests.benchmarks.suite import Contender, Report
@@ -68,13 +70,17 @@ def test_contenders_take_turns_and_keep_their_least_time(tmp_path):
     assert report.versions == {"x": "1"}
 
 
-def test_a_failing_contender_is_named_once(tmp_path):
-    script = tmp_path / "broken.py"
+@pytest.mark.parametrize(("environment", "kind"), [("ours", "broken"), ("peers", "absent")])
+def test_a_failing_contender_is_named_once(tmp_path, monkeypatch, environment, kind):
+    """A peer that fails is absent, but where ours fails the bench fails."""
+    monkeypatch.setattr(suite, "python", lambda name: Path(sys.executable))
+    script = tmp_path / "failing.py"
     script.write_text("raise SystemExit('no such library')")
-    report = Report("broken")
-    report.measure([Contender("ours", (str(script),))], rounds=2)
-    assert len(report.absent) == 1
-    assert "no such library" in report.absent[0]
+    report = Report("failing")
+    report.measure([Contender(environment, (str(script),))], rounds=2)
+    found = {"broken": report.broken, "absent": report.absent}
+    assert len(found.pop(kind)) == 1
+    assert list(found.values()) == [[]]
 
 
 def test_an_environment_that_cannot_be_made_says_why(tmp_path, monkeypatch):
