@@ -12,12 +12,10 @@ import sys
 import orjson
 from aiohttp import web
 
+from executor.paper.assembly import Assembly, assemble
 from executor.paper.clock import Clock
-from executor.paper.conductor import Conductor
-from executor.paper.exchange import Exchange
 from executor.paper.server import application
 from executor.paper.settings import Settings, parse
-from executor.paper.sources import load, planned_faults
 from features.errors import InputError
 
 SHUTDOWN_SECONDS = 2.0
@@ -33,15 +31,11 @@ def run(arguments: list[str]) -> int:
     try:
         settings = parse(arguments)
         listener = bind(settings)
-        clock = Clock()
-        exchange = Exchange(settings, load(settings, clock), clock)
-        conductor = Conductor(exchange)
-        for fault in planned_faults(settings.faults):
-            conductor.mischief.plan(fault)
+        parts = assemble(settings, Clock())
     except (InputError, OSError) as error:
         sys.stderr.write(f"tribar-paper: {error}\n")
         return 2
-    asyncio.run(serve(exchange, conductor, listener))
+    asyncio.run(serve(parts, listener))
     return 0
 
 
@@ -86,14 +80,14 @@ exchange = ccxt.pro.bybit({{"apiKey": "{account.api_key}", "secret": "{account.s
 """
 
 
-async def serve(exchange: Exchange, conductor: Conductor, listener: socket.socket) -> None:
+async def serve(parts: Assembly, listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
     runner = web.AppRunner(
-        application(exchange, conductor),
+        application(parts),
         access_log=None,
         shutdown_timeout=SHUTDOWN_SECONDS,
     )
@@ -103,7 +97,7 @@ async def serve(exchange: Exchange, conductor: Conductor, listener: socket.socke
     sys.stdout.write(orjson.dumps(where).decode() + "\n")
     sys.stdout.flush()
     if sys.stderr.isatty():
-        sys.stderr.write(snippet(str(where["url"]), str(where["ws"]), exchange.settings))
+        sys.stderr.write(snippet(str(where["url"]), str(where["ws"]), parts.exchange.settings))
     await stop.wait()
     await runner.cleanup()
 

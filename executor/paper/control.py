@@ -13,8 +13,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from executor.paper.conductor import Conductor
-from executor.paper.exchange import Exchange
+from executor.paper.assembly import Assembly
 from executor.paper.faults import KINDS, fault_of
 from executor.paper.params import Params
 from executor.paper.replies import order_row, position_row, wallet_row
@@ -28,9 +27,10 @@ PAGE = Path(__file__).with_name("page.html")
 class Control:
     """Answers the control requests of one exchange."""
 
-    def __init__(self, exchange: Exchange, conductor: Conductor) -> None:
-        self._exchange = exchange
-        self._conductor = conductor
+    def __init__(self, parts: Assembly) -> None:
+        self._exchange = parts.exchange
+        self._conductor = parts.conductor
+        self._commands = parts.commands
 
     async def acknowledge(self, request: web.Request) -> web.Response:
         """Note that a client has done everything of a close."""
@@ -45,7 +45,7 @@ class Control:
     async def plan_fault(self, request: web.Request) -> web.Response:
         """Plan a fault, or carry it out where it acts at once."""
         try:
-            self._conductor.mischief.plan(fault_of(await _body(request)))
+            self._commands.plan(fault_of(await _body(request)))
         except (VenueError, InputError) as error:
             return _refused(error)
         return _json({"ok": True, "planned": len(self._exchange.faults.planned)})
@@ -83,15 +83,16 @@ class Control:
     async def state(self, _request: web.Request) -> web.Response:
         """Return where the market stands."""
         exchange, conductor = self._exchange, self._conductor
+        mover = conductor.mover
         return _json(
             {
-                "finished": conductor.finished,
+                "finished": mover.finished,
                 "paused": conductor.pace.is_paused,
                 "speed": conductor.pace.speed,
-                "step": conductor.bars_done,
-                "close_ms": conductor.close_ms,
+                "step": mover.bars_done,
+                "close_ms": mover.close_ms,
                 "market_ms": exchange.state.now_ms,
-                "bars_left": conductor.bars_left,
+                "bars_left": mover.bars_left,
                 "clients": conductor.clients,
                 "events": exchange.log.lines,
                 "event_digest": exchange.log.digest,
@@ -146,9 +147,9 @@ def _refused(error: VenueError | InputError) -> web.Response:
     return _json({"ok": False, "error": str(error)}, status=400)
 
 
-def add_routes(app: web.Application, exchange: Exchange, conductor: Conductor) -> None:
+def add_routes(app: web.Application, parts: Assembly) -> None:
     """Add the control endpoints to the server."""
-    control = Control(exchange, conductor)
+    control = Control(parts)
     app.router.add_get("/", control.page)
     app.router.add_post("/__paper/acknowledge", control.acknowledge)
     app.router.add_post("/__paper/fault", control.plan_fault)

@@ -22,11 +22,15 @@ SECONDS_MAX = 300
 class Disconnection:
     """The windows that accounts have set, and the timers that run."""
 
-    def __init__(self, state: VenueState, hub: Hub, publish: Callable[[], None]) -> None:
+    def __init__(self, state: VenueState, hub: Hub) -> None:
         self._state = state
         self._hub = hub
-        self._publish = publish
+        self._act: Callable[[str], None] = self.cancel
         self.windows: dict[str, int] = {}
+
+    def on_expiry(self, act: Callable[[str], None]) -> None:
+        """Let ``act(account)`` be done when a window has passed."""
+        self._act = act
 
     def set_window(self, account: str, seconds: int) -> None:
         """Set an account's window."""
@@ -47,12 +51,14 @@ class Disconnection:
         return any(c.account == account and TOPIC in c.topics for c in self._hub.private)
 
     def _expire(self, account: str) -> None:
-        if self._is_guarded(account):
-            return
+        if not self._is_guarded(account):
+            self._act(account)
+
+    def cancel(self, account: str) -> None:
+        """Cancel an account's orders; conditional ones stay."""
         placing.cancel_all(
             self._state,
             self._state.accounts[account],
             lambda order: order.status is not Status.UNTRIGGERED,
             "CancelByDCP",
         )
-        self._publish()

@@ -28,6 +28,11 @@ class EventLog:
         if self._file is not None:
             self._file.write(line)
 
+    def flush(self) -> None:
+        """Hand what was written to the system."""
+        if self._file is not None:
+            self._file.flush()
+
     @property
     def digest(self) -> str:
         """Hash of all lines so far."""

@@ -4,7 +4,6 @@ Decides nothing of its own: it sets the venue's time and prices from the market 
 the venue tells. Rule: whatever changes the venue ends with ``publish``, so that no event waits.
 """
 
-import asyncio
 from collections.abc import Collection
 from decimal import Decimal
 
@@ -66,7 +65,7 @@ class Exchange:
             account.book(Booking.DEPOSIT, one.balance)
             self.state.accounts[one.name] = account
             self.by_key[one.api_key] = account
-        self.disconnection = Disconnection(self.state, self.hub, self.publish)
+        self.disconnection = Disconnection(self.state, self.hub)
         self._begin()
 
     def _begin(self) -> None:
@@ -123,12 +122,6 @@ class Exchange:
         matching.match_takers(self.state, chosen)
         self.publish()
 
-    def acted(self) -> None:
-        """Tell what a request changed; the fills follow once its reply is on the way."""
-        self.publish()
-        if not self.holds_takers and self.state.takers:
-            asyncio.get_running_loop().call_soon(self.match)
-
     def publish(self) -> None:
         """Write the venue's new events to the log and to the private streams."""
         done, self.state.tampering.done = self.state.tampering.done, []
@@ -148,6 +141,7 @@ class Exchange:
                         "data": [row],
                     },
                 )
+        self.log.flush()
 
 
 def topic_rows(event: Event) -> list[tuple[str, replies.Row]]:

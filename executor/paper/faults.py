@@ -54,6 +54,10 @@ MARKET = {
     "maintenance": "close for some seconds: 503, sockets closed, status page says so",
     "ban": "ban every address for some seconds",
 }
+# Those that change what the venue holds: a journal replays them.
+VENUE_KINDS = frozenset(
+    {*ORDER, "stale_klines", "missing_bar", "close_by_hand", "liquidate", "adl", "instrument"}
+)
 KINDS: Mapping[str, str] = {**REQUEST, **STREAM, **ORDER, **MARKET}
 RANDOM_KINDS = ("http", "retcode", "disconnect", "hang_after", "slow", "ws_drop", "ws_duplicate")
 HITS_KEPT = 10_000
@@ -76,6 +80,16 @@ class Fault:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError(unknown_name("fault", self.kind, KINDS))
+
+    def as_values(self) -> dict[str, Any]:
+        """Return the fault as ``fault_of`` reads it."""
+        return {
+            "kind": self.kind,
+            "match": self.match,
+            "count": self.count,
+            "bar": self.bar,
+            "arguments": dict(self.arguments),
+        }
 
     def number(self, name: str, default: float) -> float:
         """Return a number among the arguments."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 
 from executor.paper.exchange import Exchange
-from executor.paper.faults import MARKET, ORDER, Fault
+from executor.paper.faults import MARKET, ORDER, VENUE_KINDS, Fault
 from executor.paper.venue import liquidation
 from executor.paper.venue.account import Account
 from executor.paper.venue.instruments import Instrument
@@ -51,10 +51,11 @@ class Mischief:
         else:
             self._act(fault)
 
-    def begin_bar(self, bar: int) -> None:
-        """Carry out or make ready the faults that were planned for a bar."""
+    def begin_bar(self, bar: int, *, replayed: bool) -> None:
+        """Carry out or make ready the faults planned for a bar; replayed: those of the venue."""
         for fault in self._exchange.faults.due(bar):
-            self.plan(replace(fault, bar=0))
+            if fault.kind in VENUE_KINDS or not replayed:
+                self.plan(replace(fault, bar=0))
 
     def _act(self, fault: Fault) -> None:
         what = self._actions[fault.kind](fault)

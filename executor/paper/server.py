@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl
 import orjson
 from aiohttp import web
 
-from executor.paper import control, rest_account, rest_market, rest_trade, websocket
-from executor.paper.conductor import Conductor
+from executor.paper import commands, control, rest_market, websocket
+from executor.paper.assembly import Assembly
 from executor.paper.exchange import Exchange
 from executor.paper.faults import REQUEST, Fault
 from executor.paper.limits import TOO_MANY_VISITS, Allowance
@@ -27,16 +27,22 @@ from executor.paper.venue.errors import PARAMS_ERROR, VenueError
 BODY_BYTES_MAX = 1 << 20
 HANG_SECONDS = 60.0
 WORDS_MAX = 300
-PRIVATE = {**rest_trade.ENDPOINTS, **rest_account.ENDPOINTS}
+PRIVATE = commands.ENDPOINTS
 OPEN_IN_MAINTENANCE = frozenset({"/v5/market/time", "/v5/system/status"})
 SERVER_ERROR = 10016
+SOCKETS = {
+    "public": "/v5/public/linear",
+    "private": "/v5/private",
+    "trade": "/v5/trade",
+}
 
 
 class Rest:
     """Answers every ``/v5/`` request."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, orders: commands.Commands) -> None:
         self._exchange = exchange
+        self._commands = orders
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answer one request, or fail it as a planned fault says."""
@@ -101,13 +107,14 @@ class Rest:
                 account = authenticate(exchange.by_key, request.headers, payload, now)
                 allowance = exchange.limits.ask(account.name, request.path, now)
                 allowance.demand()
-            params = _params(request.method, body, query)
-            endpoint = PRIVATE.get(key) or rest_market.ENDPOINTS[key]
-            result = endpoint(Call(exchange, params, account))
+            if account is not None and request.method == "POST":
+                result = self._commands.call(request.path, account, _object(body))
+            else:
+                values = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=100))
+                endpoint = PRIVATE.get(key) or rest_market.ENDPOINTS[key]
+                result = endpoint(Call(exchange, Params(values), account))
         except VenueError as error:
             return self._reply(error.code, error.message, {}, allowance)
-        if request.method == "POST":
-            exchange.acted()
         return self._reply(0, "OK", result, allowance)
 
     def _reply(
@@ -127,35 +134,35 @@ class Rest:
         )
 
 
-def _params(method: str, body: str, query: str) -> Params:
-    if method == "GET":
-        return Params(dict(parse_qsl(query, keep_blank_values=True, max_num_fields=100)))
+def _object(body: str) -> dict[str, Any]:
+    """Return the JSON object of a body, its fractions as they are written."""
     try:
         values = json.loads(body or "{}", parse_float=str)
     except (ValueError, RecursionError):
         values = None
     if not isinstance(values, dict):
         raise VenueError(PARAMS_ERROR, "params error: body is not a JSON object")
-    return Params(values)
+    return values
 
 
-def application(exchange: Exchange, conductor: Conductor) -> web.Application:
-    """Return the server of ``exchange``; ``conductor`` runs for as long as it does."""
+def application(parts: Assembly) -> web.Application:
+    """Return the server of an exchange, whose market runs for as long as it does."""
+    exchange = parts.exchange
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     route = app.router
-    route.add_get("/v5/public/linear", websocket.handler(exchange, "public"))
-    route.add_get("/v5/private", websocket.handler(exchange, "private"))
-    route.add_get("/v5/trade", websocket.handler(exchange, "trade"))
-    control.add_routes(app, exchange, conductor)
-    route.add_route("*", "/{path:.*}", Rest(exchange).serve)
+    for kind, path in SOCKETS.items():
+        route.add_get(path, websocket.handler(exchange, parts.commands, kind))
+    control.add_routes(app, parts)
+    route.add_route("*", "/{path:.*}", Rest(exchange, parts.commands).serve)
 
     async def running(_app: web.Application) -> AsyncIterator[None]:
-        task = asyncio.create_task(conductor.run())
+        task = asyncio.create_task(parts.conductor.run())
         yield
         task.cancel()
         await asyncio.wait([task], timeout=5)
         await exchange.hub.close()
         exchange.log.close()
+        parts.journal.close()
 
     app.cleanup_ctx.append(running)
     return app

@@ -63,6 +63,7 @@ class Settings:
     faults: Path | None
     accounts: tuple[AccountSettings, ...]
     event_log: Path | None
+    journal: Path | None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -126,7 +127,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME:KEY:SECRET:BALANCE",
         help="one more account; may be given several times",
     )
-    add("--event-log", type=Path, metavar="FILE", help="append every venue event as a JSON line")
+    add("--event-log", type=Path, metavar="FILE", help="write every venue event as a JSON line")
+    add("--journal", type=Path, metavar="FILE", help="go on where this file ends; kept up to date")
     return parser
 
 
@@ -193,6 +195,7 @@ def parse(arguments: list[str]) -> Settings:
         faults=given.faults,
         accounts=_accounts(first, given.account),
         event_log=given.event_log,
+        journal=given.journal,
     )
 
 

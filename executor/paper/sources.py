@@ -23,15 +23,22 @@ from features.synthetic import simulate_market
 SIMULATED_BARS = 1000
 
 
-def load(settings: Settings, clock: Clock) -> Market:
-    """Return the market that ``settings`` ask for."""
-    now_ms = settings.now_ms
+def standing_at(settings: Settings, clock: Clock) -> int | None:
+    """Return where a new run begins: as told, or else the market's own choice.
+
+    A simulated market stands in the present when it goes by the clock, and always at the same time
+    in lockstep.
+    """
+    if settings.now_ms is not None or settings.folder is not None:
+        return settings.now_ms
+    wall = clock.now_ms()
+    return START_MS if settings.speed == 0.0 else wall - wall % settings.interval_ms
+
+
+def load(settings: Settings, now_ms: int | None) -> Market:
+    """Return the market that ``settings`` ask for, standing at ``now_ms``."""
     if settings.folder is None:
-        if now_ms is None:
-            # By the clock a market stands in the present; in lockstep it is always the same one.
-            wall = clock.now_ms()
-            now_ms = START_MS if settings.speed == 0.0 else wall - wall % settings.interval_ms
-        recorded = _simulated(settings, now_ms)
+        recorded = _simulated(settings, START_MS if now_ms is None else now_ms)
     else:
         recorded = _replayed(settings, settings.folder)
     series = {one.symbol: on_tick(one) for one in sorted(recorded, key=lambda one: one.symbol)}

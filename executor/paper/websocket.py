@@ -8,16 +8,15 @@ a broken frame is answered in the venue's words, and nothing that a client sends
 import asyncio
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import orjson
 from aiohttp import WSMsgType, web
 
-from executor.paper import rest_trade
+from executor.paper.commands import Commands
 from executor.paper.exchange import Exchange
 from executor.paper.hub import Connection
-from executor.paper.params import Params
-from executor.paper.rest_market import Call
 from executor.paper.signature import authenticate_socket
 from executor.paper.topics import first_message, parse_topic
 from executor.paper.venue.errors import PARAMS_ERROR, VenueError
@@ -27,18 +26,25 @@ PRIVATE_TOPICS = frozenset(
 )
 ARGUMENTS_CHARS_MAX = 21_000
 FRAME_BYTES_MAX = 1 << 20
-ORDER_OPS = {
-    "order.create": rest_trade.create,
-    "order.amend": rest_trade.amend,
-    "order.cancel": rest_trade.cancel,
-}
+ORDER_OPS = frozenset(
+    {
+        "order.create",
+        "order.amend",
+        "order.cancel",
+        "order.create-batch",
+        "order.amend-batch",
+        "order.cancel-batch",
+    }
+)
 Frame = dict[str, Any]
 Answer = Callable[[Exchange, Connection, Frame], Frame | None]
 
 
-def handler(exchange: Exchange, kind: str) -> Callable[[web.Request], Any]:
+def handler(exchange: Exchange, commands: Commands, kind: str) -> Callable[[web.Request], Any]:
     """Return the request handler of the ``public``, ``private`` or ``trade`` socket."""
-    answer = {"public": _public, "private": _private, "trade": _trade}[kind]
+    trade: Answer = partial(_trade, commands)
+    answers: dict[str, Answer] = {"public": _public, "private": _private, "trade": trade}
+    answer = answers[kind]
     group = {
         "public": exchange.hub.public,
         "private": exchange.hub.private,
@@ -186,7 +192,9 @@ def _private(exchange: Exchange, connection: Connection, frame: Frame) -> Frame 
     return _acknowledged(connection, frame)
 
 
-def _trade(exchange: Exchange, connection: Connection, frame: Frame) -> Frame | None:
+def _trade(
+    commands: Commands, exchange: Exchange, connection: Connection, frame: Frame
+) -> Frame | None:
     op = frame["op"]
     now = exchange.clock.now_ms()
     if op == "ping":
@@ -214,22 +222,21 @@ def _trade(exchange: Exchange, connection: Connection, frame: Frame) -> Frame | 
         allowance = exchange.limits.ask(connection.account, f"/v5/{op.replace('.', '/')}", now)
         reply["header"] |= allowance.headers
         allowance.demand()
-        reply["data"] = _order(exchange, connection, frame)
+        reply["data"] = _order(commands, exchange, connection, frame)
+        reply["retExtInfo"] = reply["data"].pop("retExtInfo", {})
     except VenueError as error:
         reply.update(retCode=error.code, retMsg=error.message)
-    exchange.acted()
     return reply
 
 
-def _order(exchange: Exchange, connection: Connection, frame: Frame) -> Frame:
+def _order(commands: Commands, exchange: Exchange, connection: Connection, frame: Frame) -> Frame:
     """Carry out an order frame and return its ids."""
     if not connection.account:
         raise VenueError(10003, "Request not authorized")
-    endpoint = ORDER_OPS.get(frame["op"])
-    if endpoint is None:
+    if frame["op"] not in ORDER_OPS:
         raise VenueError(10404, f"op type is not found: {frame['op']}")
     arguments = frame.get("args")
     if not isinstance(arguments, list) or len(arguments) != 1 or not isinstance(arguments[0], dict):
         raise VenueError(PARAMS_ERROR, "params error: args must hold one order")
     account = exchange.state.accounts[connection.account]
-    return endpoint(Call(exchange, Params(arguments[0]), account))
+    return commands.call(f"/v5/{frame['op'].replace('.', '/')}", account, arguments[0])

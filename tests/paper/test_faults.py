@@ -294,7 +294,7 @@ async def test_klines_go_stale_and_bars_go_missing(tmp_path: Path) -> None:
         await public.subscribe("kline.15.BTCUSDT", "kline.15.ETHUSDT", "tickers.BTCUSDT")
         for k in range(10):
             await acknowledge(paper, NOW + k * STEP if k else 0)
-            await until(lambda k=k: paper.conductor.bars_done == k + 1)
+            await until(lambda k=k: paper.mover.bars_done == k + 1)
             if k == 3:
                 assert (await me.rest.get(WALLET))["retCode"] == 0
             if k == 4:

@@ -22,7 +22,7 @@ from executor.paper.market import (
 )
 from executor.paper.parquet import read_candles, read_funding
 from executor.paper.settings import parse
-from executor.paper.sources import load
+from executor.paper.sources import load, standing_at
 from executor.paper.venue.instruments import instrument_for, risk_tiers, tick_of
 from features.errors import InputError
 from features.types import Candles, Funding
@@ -222,7 +222,8 @@ def test_markets_that_do_not_overlap_are_refused() -> None:
 def test_a_simulated_market_is_a_function_of_its_seed() -> None:
     def closes(*more: str) -> list[float]:
         arguments = ["--history", "50", "--bars", "10", "--speed", "lockstep", *more]
-        market = load(parse(arguments), Clock())
+        settings = parse(arguments)
+        market = load(settings, standing_at(settings, Clock()))
         assert market.opens.size == 10
         return [float(c) for one in market.series.values() for c in one.candles.close]
 

@@ -32,31 +32,31 @@ async def market(paper: PaperHere, **body: Any) -> dict[str, Any]:
 
 async def test_steps_release_whole_bars(paper: PaperHere) -> None:
     assert await market(paper, step=3) == {"ok": True, "paused": True, "speed": 1.0}
-    await until(lambda: paper.conductor.bars_done == 3)
+    await until(lambda: paper.mover.bars_done == 3)
     assert paper.exchange.state.now_ms == NOW + 3 * STEP
     await market(paper, step=2)
-    await until(lambda: paper.conductor.bars_done == 5)
+    await until(lambda: paper.mover.bars_done == 5)
 
 
 async def test_a_jump_goes_to_a_time_and_the_end_is_the_end(paper: PaperHere) -> None:
     await market(paper, jump_ms=NOW + 20 * STEP)
-    await until(lambda: paper.conductor.bars_done == 20)
-    assert not paper.conductor.finished
+    await until(lambda: paper.mover.bars_done == 20)
+    assert not paper.mover.finished
     await market(paper, jump_ms=NOW + 10_000 * STEP)
-    await until(lambda: paper.conductor.finished)
-    assert paper.conductor.bars_left == 0
+    await until(lambda: paper.mover.finished)
+    assert paper.mover.bars_left == 0
 
 
 async def test_speed_and_pause(paper: PaperHere) -> None:
     await market(paper, step=1)
-    await until(lambda: paper.conductor.bars_done == 1)
+    await until(lambda: paper.mover.bars_done == 1)
     await market(paper, speed=90_000, resume=True)
-    await until(lambda: paper.conductor.bars_done > 10)
+    await until(lambda: paper.mover.bars_done > 10)
     await market(paper, pause=True)
-    stands = paper.conductor.bars_done
-    await until(lambda: paper.conductor.bars_done <= stands + 1)
+    stands = paper.mover.bars_done
+    await until(lambda: paper.mover.bars_done <= stands + 1)
     assert (await market(paper, resume=True))["paused"] is False
-    await until(lambda: paper.conductor.bars_done > stands + 3)
+    await until(lambda: paper.mover.bars_done > stands + 3)
 
 
 @pytest.mark.parametrize("body", [{"step": -1}, {"speed": 0}, {"speed": "x"}, {"jump_ms": "y"}])
@@ -70,18 +70,19 @@ async def test_the_bars_that_ticks_show_are_the_recorded_ones(paper: PaperHere) 
     """High, low, close and volume of every ticked bar end where the recording says."""
     seen: dict[int, tuple[float, float, float, float]] = {}
     series = paper.exchange.market.series["BTCUSDT"]
-    close = paper.conductor._close
+    close = paper.mover.close
 
-    def note(open_ms: int) -> None:
+    def note() -> None:
+        open_ms = paper.mover.open_ms
         one = paper.exchange.running["BTCUSDT"]
         seen[open_ms] = (one.high, one.low, one.close, one.volume)
-        close(open_ms)
+        close()
 
-    paper.conductor._close = note  # type: ignore[method-assign]
+    paper.mover.close = note  # type: ignore[method-assign]
     await market(paper, step=1)
-    await until(lambda: paper.conductor.bars_done == 1)
+    await until(lambda: paper.mover.bars_done == 1)
     await market(paper, speed=1100, resume=True)
-    await until(lambda: paper.conductor.bars_done == 5)
+    await until(lambda: paper.mover.bars_done == 5)
     for open_ms in list(seen)[1:4]:
         bar = series.candles.candle(series.index_of(open_ms))
         assert seen[open_ms] == (bar.high, bar.low, bar.close, bar.volume)

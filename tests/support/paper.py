@@ -24,12 +24,13 @@ import polars as pl
 from aiohttp import web
 
 from executor.paper.__main__ import addresses, bind
+from executor.paper.assembly import assemble
 from executor.paper.clock import Clock
 from executor.paper.conductor import Conductor
 from executor.paper.exchange import Exchange
+from executor.paper.mover import Mover
 from executor.paper.server import application
 from executor.paper.settings import parse
-from executor.paper.sources import load, planned_faults
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 30.0
@@ -76,6 +77,7 @@ class PaperHere(Paper):
     """A paper exchange in this process."""
 
     exchange: Exchange
+    mover: Mover
     conductor: Conductor
 
 
@@ -136,13 +138,9 @@ def _first_line(process: subprocess.Popen[str]) -> str:
 async def paper_here(*arguments: str) -> AsyncIterator[PaperHere]:
     """Serve the paper exchange in the running event loop."""
     settings = parse(["--port", "0", *arguments])
-    clock = Clock()
-    exchange = Exchange(settings, load(settings, clock), clock)
-    conductor = Conductor(exchange)
-    for fault in planned_faults(settings.faults):
-        conductor.mischief.plan(fault)
+    parts = assemble(settings, Clock())
     listener = bind(settings)
-    runner = web.AppRunner(application(exchange, conductor), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(application(parts), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     await web.SockSite(runner, listener).start()
     where = addresses(listener)
@@ -151,8 +149,9 @@ async def paper_here(*arguments: str) -> AsyncIterator[PaperHere]:
             url=str(where["url"]),
             ws=str(where["ws"]),
             acknowledge_url=str(where["acknowledge_url"]),
-            exchange=exchange,
-            conductor=conductor,
+            exchange=parts.exchange,
+            mover=parts.mover,
+            conductor=parts.conductor,
         )
     finally:
         await runner.cleanup()
