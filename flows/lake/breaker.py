@@ -17,7 +17,7 @@ class CircuitBreaker:
     """Counts failures in a row across tasks; holds the others back while the venue is away."""
 
     def __init__(
-        self, name: str, *, failures_max: int = 8, cooldown_s: float = 15.0, openings_max: int = 4
+        self, name: str, *, failures_max: int, cooldown_s: float, openings_max: int
     ) -> None:
         self._name = name
         self._failures_max = failures_max

@@ -44,13 +44,16 @@ class BadReplyError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """Bounds of the retries of one request."""
+    """Bounds of the retries of one request, and of the pauses when the venue keeps failing."""
 
     attempts: int = 8
     seconds_max: float = 180.0
     wait_initial_s: float = 0.5
     wait_max_s: float = 20.0
     jitter_s: float = 0.5
+    failures_max: int = 8  # in a row, over all requests, before everybody pauses
+    pause_s: float = 15.0
+    pauses_max: int = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +76,12 @@ class VenueClient:
         self.id = access.id
         self.requests = 0
         self._retry = access.retry
-        self._breaker = CircuitBreaker(access.id)
+        self._breaker = CircuitBreaker(
+            access.id,
+            failures_max=access.retry.failures_max,
+            cooldown_s=access.retry.pause_s,
+            openings_max=access.retry.pauses_max,
+        )
         self._exchange: Any = getattr(ccxt, access.id)(
             {
                 "enableRateLimit": True,

@@ -15,7 +15,9 @@ from tests.support.candle_venue import Venue, random_walk, serve
 
 STEP = 900_000
 T0 = 1_700_000_100_000 // STEP * STEP
-FAST = Retry(attempts=8, seconds_max=30, wait_initial_s=0.01, wait_max_s=0.05, jitter_s=0.01)
+FAST = Retry(
+    attempts=8, seconds_max=30, wait_initial_s=0.01, wait_max_s=0.05, jitter_s=0.01, pause_s=0.05
+)
 HOUR = 3_600_000
 HOURS_8 = 8 * HOUR
 
@@ -270,3 +272,19 @@ def test_progress_grows_to_one(tmp_path):
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
     assert len(fractions) >= 3
+
+
+@pytest.mark.slow
+def test_never_more_requests_in_a_window_than_half_of_what_bybit_allows(tmp_path):
+    """Four symbols at once want over 330 requests; any 5 s hold at most 300 of Bybit's 600."""
+    symbols = ("AAAUSDT", "BBBUSDT", "CCCUSDT", "DDDUSDT")
+    venue = venue_of(1700, symbols)
+    venue.page_max = 20
+    with serve(venue) as url:
+        reports = run(Lake(tmp_path), url, symbols, start_ms=T0)
+    assert failures(reports) == []
+    stamps = np.array(venue.stamps_s)
+    assert stamps.size > 330
+    later = np.searchsorted(stamps, stamps + 5.0)
+    assert int((later - np.arange(stamps.size)).max()) <= 300
+    assert stamps[-1] - stamps[0] > 4.9
