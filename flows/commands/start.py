@@ -56,7 +56,7 @@ def demo(
     days
         Length of the training window; by default 365, or all there is in a replay.
     bars
-        Bars to trade; by default 1000, or fewer where a replay has fewer.
+        Bars to trade; by default 3000 of a simulated market, or all that a replay has left.
     seed
         Seed of the simulated market and of the training: the same seed gives the same run.
     trials

@@ -29,7 +29,7 @@ DAY_MS: Final = 86_400_000
 SIMULATED_UNTIL_MS: Final = 1_735_689_600_000  # 2025-01-01
 SIMULATED_DAYS: Final = 365
 TRADED_SHARE: Final = 8  # without --train-until, the last eighth of a replay is for trading
-BARS: Final = 1_000
+SIMULATED_BARS: Final = 3_000
 MODEL_NAME: Final = "tribar-demo"
 DEPLOYMENT: Final = "demo"
 REDIS_PREFIX: Final = "demo:"
@@ -229,11 +229,11 @@ def _until_ms(train_until: str | None, first_ms: int | None, last_ms: int | None
 def _bars(bars: int | None, until_ms: int, last_ms: int | None, length_ms: int) -> int:
     """Return how many bars are traded."""
     if last_ms is None:
-        return bars or BARS
+        return bars or SIMULATED_BARS
     available = (last_ms - until_ms) // length_ms - 1  # the last opening tick needs a bar too
     if available < 1 or (bars is not None and bars > available):
         raise InputError(f"--bars: only {max(available, 0)} bars lie after {day(until_ms - 1)}")
-    return bars or min(BARS, available)
+    return bars or available
 
 
 def _range(path: Path) -> tuple[int, int]:

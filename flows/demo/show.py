@@ -35,6 +35,7 @@ from flows.terminal import Stages
 
 RUNS_KEPT: Final = 5
 LAKES_KEPT: Final = 3
+LOOK_S: Final = 0.5
 PROMOTE_TIMEOUT_S: Final = 120.0
 REASON: Final = "tribar demo shows the whole loop on the paper exchange"
 
@@ -80,7 +81,7 @@ class Demo:
             on_summary(summary)
             self._console.print(closing(summary, self._settings.paths.home))
             if keep:
-                self._wait()
+                self._wait(services)
         return summary
 
     def _open(self) -> None:
@@ -205,10 +206,13 @@ class Demo:
         shown = {name.lower(): round(s, 2) for name, s in self._stages.seconds.items()}
         return shown | {name: round(s, 2) for name, s in training.seconds.items()}
 
-    def _wait(self) -> None:
+    def _wait(self, services: Services) -> None:
         """Keep everything until a signal comes."""
         self._console.print("  Everything keeps running; look around. Ctrl-C stops it all.")
-        Event().wait()
+        pause = Event()
+        while True:
+            pause.wait(LOOK_S)  # with a bound: an endless wait is deaf to signals on some systems
+            services.check()
 
     def _tribar(self, arguments: list[str], environment: Mapping[str, str]) -> dict[str, Any]:
         """Run a `tribar` command as a person would, and return what it wrote."""
