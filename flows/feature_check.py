@@ -181,7 +181,8 @@ def _firing(batch: FloatArray, catalog: Catalog, signal: SignalParams) -> dict[s
 def _warm_from(batch: FloatArray) -> IntArray:
     """Return the first row with a number, by column; the number of rows where there is none."""
     finite = np.isfinite(batch)
-    return np.where(finite.any(axis=0), finite.argmax(axis=0), batch.shape[0])
+    first: IntArray = np.where(finite.any(axis=0), finite.argmax(axis=0), batch.shape[0])
+    return first
 
 
 def _until(funding: Funding, time_ms: int) -> Funding:

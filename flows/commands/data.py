@@ -31,7 +31,8 @@ from flows.settings import Settings, load_settings
 from flows.terminal import Stages
 
 DAY_MS = 86_400_000
-STATES = {"pass": "covered", "warn": "covered, with remarks", "fail": "blocked"}
+WORDS = (("pass", "covered"), ("warn", "covered, with remarks"), ("fail", "blocked"))
+STATES = dict(WORDS)
 COVERAGE = (
     "venue",
     "symbol",
