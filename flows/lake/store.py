@@ -274,17 +274,12 @@ class Lake:
 
     def note_reach(self, spec: TableSpec, series: Series, reach_ms: int) -> None:
         """Remember that the venue has nothing between ``reach_ms`` and the first stored row."""
-        row = {
-            VENUE: [series.venue],
-            SYMBOL: [series.symbol],
-            INTERVAL: [series.interval],
-            "table": [spec.name],
-            "reach_ms": [reach_ms],
-        }
+        names = (series.venue, series.symbol, series.interval, spec.name)
+        row = pl.DataFrame([(*names, reach_ms)], schema=tables.REACH_SCHEMA, orient="row")
         for attempt in until_committed(self.delta.uri(tables.REACH)):
             with attempt:
                 table = self.delta.open_or_create(tables.REACH, tables.REACH_SCHEMA)
-                self.delta.append(table, pl.DataFrame(row, schema=tables.REACH_SCHEMA), series.name)
+                self.delta.append(table, row, series.name)
 
     # -- pinning and upkeep --------------------------------------------------------------------
 

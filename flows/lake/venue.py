@@ -11,7 +11,6 @@ bounded retries), and a reply that is not JSON or not rows of numbers is a failu
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -101,11 +100,14 @@ class VenueClient:
         self._symbols: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
+        """Learn the venue's markets; what was opened is closed where that fails."""
+        is_open = False
         try:
             await self.call(self._exchange.load_markets)
-        except BaseException:
-            await self._exchange.close()
-            raise
+            is_open = True
+        finally:
+            if not is_open:
+                await self._exchange.close()
         self._symbols = {
             market["id"]: market["symbol"]
             for market in self._exchange.markets.values()
@@ -113,12 +115,7 @@ class VenueClient:
         }
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._exchange.close()
 
     # -- what can be asked for -----------------------------------------------------------------

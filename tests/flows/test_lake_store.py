@@ -1,4 +1,4 @@
-"""The lake keeps every row once, whatever is written again, changed, or written at the same time."""
+"""The lake keeps every row once: written again, changed, or written at the same time."""
 
 import multiprocessing
 import resource
