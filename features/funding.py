@@ -25,9 +25,12 @@ def settled_between(funding: Funding, after_ms: int, until_ms: int) -> float | N
 
     This is what ``FeatureStream.update`` wants: the last bar's close and this bar's close.
     """
-    times = on_minute(funding.time_ms)
-    last = int(np.searchsorted(times, until_ms, side="right")) - 1
-    return float(funding.rate[last]) if last >= 0 and times[last] > after_ms else None
+    # on_minute(t) <= until_ms, solved for t: a search, not a pass over all settlements.
+    bound = (until_ms // MINUTE_MS + 1) * MINUTE_MS - EARLY_MS
+    last = int(np.searchsorted(funding.time_ms, bound, side="left")) - 1
+    if last < 0 or int(on_minute(funding.time_ms[last : last + 1])[0]) <= after_ms:
+        return None
+    return float(funding.rate[last])
 
 
 def settled_columns(candles: Candles, funding: Funding) -> tuple[FloatArray, FloatArray]:

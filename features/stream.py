@@ -145,7 +145,7 @@ class FeatureStream:
             "frames": [
                 {
                     "fold": _plain(one.fold),
-                    "values": _plain(one.values),
+                    "values": _plain(one.values[len(BAR_COLUMNS) :]),
                     "states": _plain(one.states),
                     "rings": _plain(one.rings),
                 }
@@ -178,7 +178,8 @@ class FeatureStream:
         self._row = _like(self._row, state["row"])
         for one, saved in zip((self._base, *self._higher), state["frames"], strict=True):
             one.fold = _like(one.fold, saved["fold"])
-            one.values = _like(one.values, saved["values"])
+            kept = one.values[len(BAR_COLUMNS) :]
+            one.values[len(BAR_COLUMNS) :] = _like(kept, saved["values"])
             one.states = _like(one.states, saved["states"])
             one.rings = _like(one.rings, saved["rings"])
 
