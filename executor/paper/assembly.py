@@ -33,11 +33,11 @@ def assemble(settings: Settings, clock: Clock) -> Assembly:
     """Return an exchange that stands where its journal left it, or at its beginning."""
     journal = Journal(settings.journal)
     now_ms = (journal.header or {}).get("now_ms", standing_at(settings, clock))
-    market = load(settings, now_ms)
+    market, own_faults = load(settings, now_ms)
     journal.begin(_header(settings, market.now_ms))
     exchange = Exchange(settings, market, clock)
     mischief = Mischief(exchange)
-    for fault in planned_faults(settings.faults):
+    for fault in (*own_faults, *planned_faults(settings.faults)):
         mischief.plan(fault)
     mover = Mover(exchange, mischief, journal)
     commands = Commands(exchange, mover, mischief, journal)
@@ -70,5 +70,6 @@ def _header(settings: Settings, now_ms: int) -> dict[str, Any]:
             settings.slippage_volatility,
             settings.participation,
         ],
+        "scenarios": [[one.name, one.symbol, one.bar] for one in settings.scenarios],
         "accounts": [[one.name, f"{one.balance:f}"] for one in settings.accounts],
     }

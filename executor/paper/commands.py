@@ -8,7 +8,8 @@ outside changes the venue but through here or through ``mover``.
 import asyncio
 from typing import Any
 
-from executor.paper import rest_account, rest_trade
+from executor.paper import rest_account, rest_position, rest_trade
+from executor.paper.calls import Call
 from executor.paper.exchange import Exchange
 from executor.paper.faults import VENUE_KINDS, Fault, fault_of
 from executor.paper.journal import Entry, Journal
@@ -16,11 +17,10 @@ from executor.paper.mischief import Mischief
 from executor.paper.mover import Mover
 from executor.paper.params import Params
 from executor.paper.replies import Row
-from executor.paper.rest_market import Call
 from executor.paper.venue.account import Account
 from executor.paper.venue.errors import VenueError
 
-ENDPOINTS = {**rest_trade.ENDPOINTS, **rest_account.ENDPOINTS}
+ENDPOINTS = {**rest_trade.ENDPOINTS, **rest_position.ENDPOINTS, **rest_account.ENDPOINTS}
 
 
 class Commands:

@@ -19,6 +19,7 @@ from executor.paper.venue.state import VenueState
 from features.errors import InputError
 from features.suggest import unknown_name
 
+EVERY_ACCOUNT = "*"
 STATUSES = ("Trading", "ReduceOnly", "Closed")
 Closing = Callable[[VenueState, Account, Position], None]
 
@@ -93,13 +94,15 @@ class Mischief:
     def _close(self, fault: Fault, how: Closing) -> str:
         state = self._exchange.state
         name = fault.text("account", "main")
-        account = state.accounts.get(name)
-        if account is None:
+        if name not in (EVERY_ACCOUNT, *state.accounts):
             raise InputError(unknown_name("account", name, state.accounts))
-        chosen = [p for p in account.open_positions() if fault.match in p.key.symbol]
-        for position in chosen:
-            how(state, account, position)
-        return ",".join(f"{p.key.symbol}/{p.key.idx}" for p in chosen)
+        closed: list[str] = []
+        for account in state.accounts.values():
+            for position in account.open_positions():
+                if name in (EVERY_ACCOUNT, account.name) and fault.match in position.key.symbol:
+                    how(state, account, position)
+                    closed.append(f"{account.name}/{position.key.symbol}/{position.key.idx}")
+        return ",".join(closed)
 
     def _instrument(self, fault: Fault) -> str:
         """Change what ``arguments`` name: tick, lot, quantity_min, notional_min, status."""

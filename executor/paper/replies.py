@@ -1,16 +1,15 @@
 """The venue's values as the wire shows them.
 
-Decides the fields and the text of every row of orders, executions, positions, wallets and
-instruments. Never reads or changes the venue. Rule: a row has every field that the real one has,
-numbers are strings, and REST and websocket rows differ only where Bybit's do.
+Decides the fields and the text of every row of orders, executions, positions and wallets. Never
+reads or changes the venue. Rule: a row has every field that the real one has, numbers are strings,
+and REST and websocket rows differ only where Bybit's do.
 """
 
 from decimal import Decimal
 from typing import Any
 
-from executor.paper.venue.account import ISOLATED, ClosedProfit, Entry
+from executor.paper.venue.account import ISOLATED
 from executor.paper.venue.events import Executed, PositionChanged, WalletChanged
-from executor.paper.venue.instruments import Instrument
 from executor.paper.venue.orders import ZERO, Order
 
 Row = dict[str, Any]
@@ -29,7 +28,7 @@ def or_empty(amount: Decimal) -> str:
 
 def order_row(order: Order) -> Row:
     """Return an order as REST shows it."""
-    left = order.left if order.is_live else ZERO
+    left = order.left if order.is_open else ZERO
     bracket = order.bracket
     triggered = bool(order.trigger_price or order.trail)
     return {
@@ -129,7 +128,7 @@ def execution_row(execution: Executed) -> Row:
         "markPrice": text(execution.mark),
         "indexPrice": text(execution.mark),
         "underlyingPrice": "",
-        "leavesQty": text(order.left if order.is_live else ZERO),
+        "leavesQty": text(order.left if order.is_open else ZERO),
         "orderId": order.order_id,
         "orderLinkId": order.link_id,
         "orderPrice": text(order.price),
@@ -262,99 +261,3 @@ def wallet_row(wallet: WalletChanged) -> Row:
 
 def _rate(part: Decimal, equity: Decimal) -> str:
     return text((part / equity).quantize(RATE)) if equity > 0 else "1"
-
-
-def instrument_row(instrument: Instrument) -> Row:
-    """Return an instrument."""
-    tick, lot = text(instrument.tick), text(instrument.lot)
-    most = text(instrument.quantity_max)
-    return {
-        "symbol": instrument.symbol,
-        "contractType": "LinearPerpetual",
-        "status": "Trading" if instrument.status == "ReduceOnly" else instrument.status,
-        "baseCoin": instrument.base,
-        "quoteCoin": instrument.quote,
-        "settleCoin": instrument.quote,
-        "launchTime": str(instrument.launch_ms),
-        "deliveryTime": "0",
-        "deliveryFeeRate": "",
-        "priceScale": str(instrument.places),
-        "leverageFilter": {
-            "minLeverage": "1",
-            "maxLeverage": text(instrument.leverage_max),
-            "leverageStep": "0.01",
-        },
-        "priceFilter": {"minPrice": tick, "maxPrice": "1999999.8", "tickSize": tick},
-        "lotSizeFilter": {
-            "maxOrderQty": most,
-            "minOrderQty": text(instrument.quantity_min),
-            "qtyStep": lot,
-            "postOnlyMaxOrderQty": most,
-            "maxMktOrderQty": text(instrument.market_quantity_max),
-            "minNotionalValue": text(instrument.notional_min),
-        },
-        "unifiedMarginTrade": True,
-        "fundingInterval": instrument.funding_interval_min,
-        "copyTrading": "none",
-        "upperFundingRate": "0.005",
-        "lowerFundingRate": "-0.005",
-        "isPreListing": False,
-        "preListingInfo": None,
-        "riskParameters": {"priceLimitRatioX": "0.15", "priceLimitRatioY": "0.15"},
-        "displayName": "",
-        "symbolType": "",
-    }
-
-
-def entry_row(entry: Entry) -> Row:
-    """Return a line of the transaction log."""
-    change = entry.cash - entry.fee + entry.funding
-    return {
-        "id": f"{entry.trade_id}_{entry.symbol}_{entry.number}",
-        "symbol": entry.symbol,
-        "category": "linear",
-        "side": entry.side,
-        "transactionTime": str(entry.time_ms),
-        "type": str(entry.kind),
-        "transSubType": "",
-        "qty": text(entry.quantity),
-        "size": text(entry.size_after),
-        "currency": "USDT",
-        "tradePrice": text(entry.price),
-        "funding": text(entry.funding) if entry.funding else "",
-        "fee": text(entry.fee),
-        "cashFlow": text(entry.cash),
-        "change": text(change),
-        "cashBalance": text(entry.balance),
-        "feeRate": text(entry.rate),
-        "bonusChange": "",
-        "tradeId": entry.trade_id,
-        "orderId": entry.order_id,
-        "orderLinkId": entry.link_id,
-        "extraFees": "",
-    }
-
-
-def closed_row(closed: ClosedProfit) -> Row:
-    """Return a line of the closed profits."""
-    return {
-        "symbol": closed.symbol,
-        "orderId": closed.order_id,
-        "side": closed.side,
-        "qty": text(closed.quantity),
-        "orderPrice": text(closed.exit_price),
-        "orderType": closed.kind,
-        "execType": closed.exec_type,
-        "closedSize": text(closed.quantity),
-        "cumEntryValue": text(closed.quantity * closed.entry_price),
-        "avgEntryPrice": text(closed.entry_price),
-        "cumExitValue": text(closed.quantity * closed.exit_price),
-        "avgExitPrice": text(closed.exit_price),
-        "closedPnl": text(closed.profit),
-        "fillCount": "1",
-        "leverage": text(closed.leverage),
-        "openFee": "",
-        "closeFee": text(closed.fee),
-        "createdTime": str(closed.time_ms),
-        "updatedTime": str(closed.time_ms),
-    }

@@ -4,8 +4,9 @@ Decides the replies about wallet, fees, permissions and settings. Never trades. 
 unified trading account (UTA 2.0) answers is answered; anything older does not exist here.
 """
 
-from executor.paper.replies import Row, entry_row, wallet_row
-from executor.paper.rest_market import Call, Endpoint
+from executor.paper.calls import Call, Endpoint
+from executor.paper.listings import entry_row
+from executor.paper.replies import Row, wallet_row
 from executor.paper.venue import protecting
 from executor.paper.venue.errors import PARAMS_ERROR, VenueError
 from executor.paper.venue.filling import exact

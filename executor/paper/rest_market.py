@@ -5,17 +5,13 @@ Never shows anything after the market's present. Rule: a reply has the real one'
 and its trades are made up around the last price, and say nothing that the candles do not.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 
+from executor.paper.calls import Call, Endpoint
 from executor.paper.exchange import Exchange
+from executor.paper.listings import instrument_row
 from executor.paper.market import Series, Window, visible
-from executor.paper.params import Params
-from executor.paper.replies import Row, instrument_row, text
-from executor.paper.signature import BAD_KEY
-from executor.paper.venue.account import Account
+from executor.paper.replies import Row, text
 from executor.paper.venue.errors import PARAMS_ERROR, VenueError
 
 DAY_MS = 86_400_000
@@ -35,51 +31,6 @@ INTERVAL_CODES = {
 }
 CODES = {length: code for code, length in INTERVAL_CODES.items()}
 KLINES_MAX = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request: the exchange, its parameters and, if it was signed, its account."""
-
-    exchange: Exchange
-    params: Params
-    account: Account | None
-
-    @property
-    def owner(self) -> Account:
-        """The account that signed the request."""
-        if self.account is None:
-            raise VenueError(BAD_KEY, "API key is invalid.")
-        return self.account
-
-    def series(self, name: str = "symbol") -> Series:
-        """Return the series of the symbol asked for."""
-        found = self.exchange.market.series.get(self.params.needed(name))
-        if found is None:
-            raise VenueError(PARAMS_ERROR, "Not supported symbols")
-        return found
-
-    def is_linear(self) -> bool:
-        """Say whether the category asked for is the one that is traded here."""
-        category = self.params.text("category", "linear")
-        if category not in ("linear", "inverse", "spot", "option"):
-            raise VenueError(PARAMS_ERROR, "params error: Category is invalid")
-        return category == "linear"
-
-    def listing(self, rows: list[Row], cursor: str = "") -> Row:
-        """Return ``rows`` as a list reply."""
-        category = self.params.text("category", "linear")
-        return {"category": category, "list": rows, "nextPageCursor": cursor}
-
-    def pages(self, rows: list[Row], default: int, most: int) -> Row:
-        """Return one page of ``rows``, the cursor being the number of the next row."""
-        size = self.params.limit(default, most)
-        begin = max(0, self.params.integer("cursor", 0))
-        cursor = str(begin + size) if begin + size < len(rows) else ""
-        return self.listing(rows[begin : begin + size], cursor)
-
-
-Endpoint = Callable[[Call], Row]
 
 
 def time(call: Call) -> Row:

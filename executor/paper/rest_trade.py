@@ -1,4 +1,4 @@
-"""The signed REST endpoints that trade: orders and positions.
+"""The signed REST endpoints of orders and executions.
 
 Decides how a body becomes a request to the venue and the venue's answer a reply. Never decides
 whether an order is good. Rule: the same functions serve REST and order entry over the websocket.
@@ -7,13 +7,11 @@ whether an order is good. Rule: the same functions serve REST and order entry ov
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
 
-from executor.paper.replies import Row, closed_row, execution_row, order_row, position_row
-from executor.paper.rest_market import Call, Endpoint
-from executor.paper.venue import errors, placing, protecting
+from executor.paper.calls import Call, Endpoint
+from executor.paper.replies import Row, execution_row, order_row
+from executor.paper.venue import placing
 from executor.paper.venue.errors import PARAMS_ERROR, VenueError
-from executor.paper.venue.margin import view
 from executor.paper.venue.orders import ZERO, Bracket, Order, OrderRequest, Side, Status
 
 SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
@@ -24,7 +22,8 @@ WEEK_MS = 7 * 86_400_000
 BATCH_MAX = 10
 
 
-def _linear(call: Call) -> None:
+def linear(call: Call) -> None:
+    """Refuse any other category."""
     if call.params.text("category") != "linear":
         raise VenueError(PARAMS_ERROR, "params error: Category is invalid")
 
@@ -39,12 +38,13 @@ def _bracket(call: Call) -> Bracket:
         stop_loss=params.decimal("stopLoss"),
         take_profit=params.decimal("takeProfit"),
         partial=params.choice("tpslMode", EXIT_MODES),
-        stop_limit=_limit(call, "slOrderType", "slLimitPrice"),
-        take_limit=_limit(call, "tpOrderType", "tpLimitPrice"),
+        stop_limit=exit_limit(call, "slOrderType", "slLimitPrice"),
+        take_limit=exit_limit(call, "tpOrderType", "tpLimitPrice"),
     )
 
 
-def _limit(call: Call, kind: str, price: str) -> Decimal:
+def exit_limit(call: Call, kind: str, price: str) -> Decimal:
+    """Return the limit price of an exit, zero where it is a market order."""
     if call.params.text(kind, "Market") != "Limit":
         return ZERO
     if not call.params.choice("tpslMode", EXIT_MODES):
@@ -54,7 +54,7 @@ def _limit(call: Call, kind: str, price: str) -> Decimal:
 
 def create(call: Call) -> Row:
     """Place an order."""
-    _linear(call)
+    linear(call)
     params = call.params
     is_market = params.choice("orderType", ORDER_TYPES)
     request = OrderRequest(
@@ -76,7 +76,7 @@ def create(call: Call) -> Row:
 
 
 def _open_order(call: Call) -> Order:
-    _linear(call)
+    linear(call)
     if "orderId" not in call.params and "orderLinkId" not in call.params:
         raise VenueError(PARAMS_ERROR, "params error: orderId or orderLinkId is required")
     return placing.find(
@@ -136,7 +136,7 @@ def _filter(call: Call) -> Callable[[Order], bool]:
 
 def cancel_all(call: Call) -> Row:
     """Cancel open orders of a symbol, or of all symbols that settle in a coin."""
-    _linear(call)
+    linear(call)
     symbol = call.params.text("symbol")
     coin = call.params.text("settleCoin") or call.params.text("baseCoin")
     if not symbol and not coin:
@@ -157,7 +157,7 @@ def _batch(one: Endpoint) -> Endpoint:
     """Return an endpoint that does ``one`` for every element of ``request``."""
 
     def many(call: Call) -> Row:
-        _linear(call)
+        linear(call)
         requests = call.params.objects("request", BATCH_MAX)
         rows: list[Row] = []
         results: list[Row] = []
@@ -204,14 +204,14 @@ def realtime(call: Call) -> Row:
         )
         found = [named] if named is not None else []
     elif call.params.integer("openOnly", 0) == 1:
-        found = [o for o in list(orders.by_id.values())[-RECENT_CLOSED:] if not o.is_live]
+        found = [o for o in list(orders.by_id.values())[-RECENT_CLOSED:] if not o.is_open]
     else:
         found = list(orders.open_of(call.owner.name))
     rows = [order_row(order) for order in reversed(found) if _matches(call, order) and kind(order)]
     return call.pages(rows, 20, 50)
 
 
-def _span(call: Call) -> tuple[int, int]:
+def span(call: Call) -> tuple[int, int]:
     """Return the times asked for, at most seven days; without any, all there is."""
     start, end = call.params.integer_or_none("startTime"), call.params.integer_or_none("endTime")
     if start is not None and end is not None and not 0 <= end - start <= WEEK_MS:
@@ -227,11 +227,11 @@ def history(call: Call) -> Row:
     """Return finished orders, newest first."""
     if not call.is_linear():
         return call.listing([])
-    start, end = _span(call)
+    start, end = span(call)
     rows = [
         order_row(order)
         for order in reversed(call.exchange.state.orders.by_id.values())
-        if not order.is_live
+        if not order.is_open
         and start <= order.created_ms <= end
         and _matches(call, order)
         and call.params.text("orderStatus") in ("", order.status)
@@ -243,7 +243,7 @@ def executions(call: Call) -> Row:
     """Return executions, newest first."""
     if not call.is_linear():
         return call.listing([])
-    start, end = _span(call)
+    start, end = span(call)
     kind = call.params.text("execType")
     rows = [
         execution_row(execution)
@@ -251,94 +251,6 @@ def executions(call: Call) -> Row:
         if start <= execution.time_ms <= end
         and kind in ("", execution.kind)
         and _matches(call, execution.order)
-    ]
-    return call.pages(rows, 50, 100)
-
-
-def positions(call: Call) -> Row:
-    """Return positions: by symbol also a flat one, by settle coin only open ones."""
-    if not call.is_linear():
-        return call.listing([])
-    state, account = call.exchange.state, call.owner
-    if "symbol" in call.params:
-        symbol = call.series().instrument.symbol
-        found = [account.position(symbol, idx) for idx in account.indices(symbol)]
-    elif call.params.text("settleCoin") == "USDT" or "baseCoin" in call.params:
-        base = call.params.text("baseCoin")
-        found = [
-            position
-            for position in account.open_positions()
-            if base in ("", state.instruments[position.key.symbol].base)
-        ]
-    elif "settleCoin" in call.params:
-        found = []
-    else:
-        raise VenueError(PARAMS_ERROR, "params error: symbol or settleCoin is required")
-    return call.pages([position_row(view(state, account, p)) for p in found], 20, 200)
-
-
-def set_leverage(call: Call) -> Row:
-    """Set a symbol's leverage, the same for both sides."""
-    _linear(call)
-    buy, sell = call.params.decimal("buyLeverage"), call.params.decimal("sellLeverage")
-    if buy != sell:
-        raise VenueError(PARAMS_ERROR, "params error: buyLeverage must equal sellLeverage")
-    protecting.set_leverage(call.exchange.state, call.owner, call.params.needed("symbol"), buy)
-    return {}
-
-
-def switch_mode(call: Call) -> Row:
-    """Switch between one-way and hedge mode."""
-    _linear(call)
-    mode = call.params.integer("mode", -1)
-    if mode not in (0, 3):
-        raise VenueError(PARAMS_ERROR, "params error: mode invalid: 0 one-way, 3 hedge")
-    symbol = call.params.text("symbol")
-    if not symbol and call.params.text("coin") != "USDT":
-        raise VenueError(PARAMS_ERROR, "params error: symbol or coin is required")
-    symbols = [symbol] if symbol else list(call.exchange.state.instruments)
-    protecting.switch_mode(call.exchange.state, call.owner, symbols, hedge=mode == 3)
-    return {}
-
-
-def switch_isolated(_call: Call) -> Row:
-    """Refuse: a unified account sets its margin mode as a whole."""
-    raise VenueError(errors.UNIFIED_FORBIDDEN, "unified account is forbidden")
-
-
-def trading_stop(call: Call) -> Row:
-    """Set the exits of an open position."""
-    _linear(call)
-    params = call.params
-    protecting.trading_stop(
-        call.exchange.state,
-        call.owner,
-        protecting.TradingStop(
-            symbol=params.needed("symbol"),
-            position_idx=params.integer("positionIdx", 0),
-            stop_loss=params.decimal_or_none("stopLoss"),
-            take_profit=params.decimal_or_none("takeProfit"),
-            trail=params.decimal_or_none("trailingStop"),
-            active_price=params.decimal_or_none("activePrice"),
-            partial=params.choice("tpslMode", EXIT_MODES),
-            size=params.decimal("slSize") or params.decimal("tpSize"),
-            stop_limit=_limit(call, "slOrderType", "slLimitPrice"),
-            take_limit=_limit(call, "tpOrderType", "tpLimitPrice"),
-        ),
-    )
-    return {}
-
-
-def closed_profits(call: Call) -> Row:
-    """Return closed profits, newest first."""
-    if not call.is_linear():
-        return call.listing([])
-    start, end = _span(call)
-    symbol = call.params.text("symbol")
-    rows: list[dict[str, Any]] = [
-        closed_row(closed)
-        for closed in reversed(call.owner.closed)
-        if start <= closed.time_ms <= end and symbol in ("", closed.symbol)
     ]
     return call.pages(rows, 50, 100)
 
@@ -354,10 +266,4 @@ ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("GET", "/v5/order/realtime"): realtime,
     ("GET", "/v5/order/history"): history,
     ("GET", "/v5/execution/list"): executions,
-    ("GET", "/v5/position/list"): positions,
-    ("POST", "/v5/position/set-leverage"): set_leverage,
-    ("POST", "/v5/position/switch-mode"): switch_mode,
-    ("POST", "/v5/position/switch-isolated"): switch_isolated,
-    ("POST", "/v5/position/trading-stop"): trading_stop,
-    ("GET", "/v5/position/closed-pnl"): closed_profits,
 }

@@ -16,11 +16,11 @@ from aiohttp import web
 
 from executor.paper import commands, control, rest_market, websocket
 from executor.paper.assembly import Assembly
+from executor.paper.calls import Call
 from executor.paper.exchange import Exchange
 from executor.paper.faults import REQUEST, Fault
 from executor.paper.limits import TOO_MANY_VISITS, Allowance
 from executor.paper.params import Params
-from executor.paper.rest_market import Call
 from executor.paper.signature import authenticate
 from executor.paper.venue.errors import PARAMS_ERROR, VenueError
 

@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import NoReturn
 
+from executor.paper.scenarios import SCENARIOS, Scenario, parse_scenario
 from features.errors import InputError
 from features.intervals import interval_ms
 from features.suggest import unknown_name
@@ -61,6 +62,7 @@ class Settings:
     fault_seed: int
     fault_rate: float
     faults: Path | None
+    scenarios: tuple[Scenario, ...]
     accounts: tuple[AccountSettings, ...]
     event_log: Path | None
     journal: Path | None
@@ -114,6 +116,13 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="refuse what Bybit would (auto: at speed 1)",
     )
+    add(
+        "--scenario",
+        action="append",
+        default=[],
+        metavar="NAME[:SYMBOL[:BAR]]",
+        help=f"what happens in a simulated market: {', '.join(SCENARIOS)}",
+    )
     add("--fault-seed", type=int, default=0, help="seed of the random faults")
     add("--fault-rate", type=float, default=0.0, help="share of requests and messages that fail")
     add("--faults", type=Path, metavar="FILE", help="JSON list of planned faults")
@@ -164,6 +173,9 @@ def parse(arguments: list[str]) -> Settings:
             raise InputError(f"--{name.replace('_', '-')} is {getattr(given, name)}; 0 or more")
     if not 0 <= given.port <= 65535:
         raise InputError(f"--port is {given.port}; give 0 to 65535")
+    scenarios = tuple(parse_scenario(text) for text in given.scenario)
+    if scenarios and folder is not None:
+        raise InputError("--scenario bends a simulated market only; a replay shows what was")
     speed = _speed(given.speed)
     first = AccountSettings(
         name="main",
@@ -193,6 +205,7 @@ def parse(arguments: list[str]) -> Settings:
         fault_seed=given.fault_seed,
         fault_rate=given.fault_rate,
         faults=given.faults,
+        scenarios=scenarios,
         accounts=_accounts(first, given.account),
         event_log=given.event_log,
         journal=given.journal,

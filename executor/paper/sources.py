@@ -15,6 +15,7 @@ from executor.paper.faults import Fault, fault_of
 from executor.paper.market import Market, Recorded, build, on_tick
 from executor.paper.params import Params
 from executor.paper.parquet import read_candles, read_funding
+from executor.paper.scenarios import HALT_BARS, applied
 from executor.paper.settings import START_MS, Settings
 from executor.paper.venue.errors import VenueError
 from features.errors import InputError
@@ -35,24 +36,32 @@ def standing_at(settings: Settings, clock: Clock) -> int | None:
     return START_MS if settings.speed == 0.0 else wall - wall % settings.interval_ms
 
 
-def load(settings: Settings, now_ms: int | None) -> Market:
-    """Return the market that ``settings`` ask for, standing at ``now_ms``."""
-    if settings.folder is None:
-        recorded = _simulated(settings, START_MS if now_ms is None else now_ms)
-    else:
+def load(settings: Settings, now_ms: int | None) -> tuple[Market, list[Fault]]:
+    """Return the market that ``settings`` ask for, standing at ``now_ms``, and its own faults."""
+    faults: list[Fault] = []
+    bars = settings.bars
+    if settings.folder is not None:
         recorded = _replayed(settings, settings.folder)
+    else:
+        begin_ms = START_MS if now_ms is None else now_ms
+        bars = bars or SIMULATED_BARS
+        recorded = _simulated(settings, begin_ms, bars)
+        for scenario in settings.scenarios:
+            recorded, more = applied(scenario, recorded, begin_ms, bars)
+            faults.extend(more)
     series = {one.symbol: on_tick(one) for one in sorted(recorded, key=lambda one: one.symbol)}
-    return build(series, settings.interval, settings.interval_ms, now_ms, settings.bars)
+    market = build(series, settings.interval, settings.interval_ms, now_ms, bars)
+    return market, faults
 
 
-def _simulated(settings: Settings, now_ms: int) -> list[Recorded]:
-    bars = settings.bars or SIMULATED_BARS
+def _simulated(settings: Settings, now_ms: int, bars: int) -> list[Recorded]:
     symbols = sorted(settings.symbols)
     made = simulate_market(
         np.random.default_rng(settings.seed),
         symbols=len(symbols),
-        # One bar more than is streamed: the last close is followed by an opening.
-        bars=settings.history + bars + 1,
+        # One bar more than is streamed, so that the last close is followed by an opening, and as
+        # many as a halt leaves out.
+        bars=settings.history + bars + 1 + HALT_BARS,
         interval_ms=settings.interval_ms,
         start_ms=now_ms - settings.history * settings.interval_ms,
     )

@@ -16,7 +16,8 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from executor.paper import rest_account, rest_market, rest_trade
+from executor.paper import rest_market
+from executor.paper.commands import ENDPOINTS
 from tests.support.bybit_client import RECV_WINDOW, BybitError, Client, bybit_client, hmac_hex
 from tests.support.paper import PaperHere, paper_here, paper_program, until
 
@@ -27,9 +28,8 @@ MANY = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 GETS = sorted(path for method, path in rest_market.ENDPOINTS if method == "GET")
-SIGNED = {**rest_trade.ENDPOINTS, **rest_account.ENDPOINTS}
-SIGNED_GETS = sorted(path for method, path in SIGNED if method == "GET")
-POSTS = sorted(path for method, path in SIGNED if method == "POST")
+SIGNED_GETS = sorted(path for method, path in ENDPOINTS if method == "GET")
+POSTS = sorted(path for method, path in ENDPOINTS if method == "POST")
 FIELDS = """
     category symbol side orderType qty price timeInForce orderLinkId reduceOnly closeOnTrigger limit
     positionIdx triggerPrice triggerDirection stopLoss takeProfit tpslMode slOrderType slLimitPrice

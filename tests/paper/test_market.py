@@ -223,7 +223,7 @@ def test_a_simulated_market_is_a_function_of_its_seed() -> None:
     def closes(*more: str) -> list[float]:
         arguments = ["--history", "50", "--bars", "10", "--speed", "lockstep", *more]
         settings = parse(arguments)
-        market = load(settings, standing_at(settings, Clock()))
+        market, _ = load(settings, standing_at(settings, Clock()))
         assert market.opens.size == 10
         return [float(c) for one in market.series.values() for c in one.candles.close]
 

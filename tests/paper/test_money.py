@@ -298,7 +298,7 @@ class Venue(RuleBasedStateMachine):
         for key, ids in self.state.orders.live.items():
             for order_id in ids:
                 order = self.state.orders.by_id[order_id]
-                assert order.is_live
+                assert order.is_open
                 assert order.key == key
 
 

@@ -62,7 +62,7 @@ def liquidate(state: VenueState, account: Account, position: Position, price: De
     state.events.append(view(state, account, position, "Liq"))
     isolated = account.margin_mode == ISOLATED
     for order in list(state.orders.open_of(account.name)):
-        if order.is_live and (not isolated or order.key == position.key):
+        if order.is_open and (not isolated or order.key == position.key):
             end(state, state.orders.by_id[order.order_id], "CancelAllBeforeLiq")
     position.clear_exits()
     if isolated:

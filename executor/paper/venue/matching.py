@@ -76,7 +76,7 @@ def match_takers(state: VenueState, symbols: Container[str]) -> None:
             state.takers.append(order_id)
         elif order_id in state.tampering.doomed:
             _reject(state, order)
-        elif order.is_live:
+        elif order.is_open:
             _take(state, order, state.prices[order.symbol])
 
 
@@ -103,7 +103,7 @@ def _take(state: VenueState, order: Order, reference: Decimal) -> None:
     if quantity:
         _use_up(state, order, quantity)
         order = fill(state, order, quantity, _taken_price(state, order, reference), is_maker=False)
-    if not order.is_live:
+    if not order.is_open:
         return
     if order.is_market or order.time_in_force in ("IOC", "FOK"):
         end(state, order, "UNKNOWN", "EC_NoImmediateQtyToFill")

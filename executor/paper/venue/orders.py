@@ -126,7 +126,7 @@ class Order:
         return self.quantity - self.filled
 
     @property
-    def is_live(self) -> bool:
+    def is_open(self) -> bool:
         """Whether the order can still fill or be cancelled."""
         return self.status in LIVE
 
@@ -159,7 +159,7 @@ class OrderTable:
         if order.link_id:
             self.links[order.account, order.link_id] = order.order_id
         at_key = self.live.setdefault(order.key, {})
-        if order.is_live:
+        if order.is_open:
             at_key.setdefault(order.order_id)
         else:
             at_key.pop(order.order_id, None)

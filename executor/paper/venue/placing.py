@@ -88,7 +88,7 @@ def enter(state: VenueState, order: Order) -> None:
 def find(state: VenueState, account: Account, symbol: str, order_id: str, link_id: str) -> Order:
     """Return a live order of the account, or refuse."""
     order = state.orders.find(account.name, order_id, link_id)
-    if order is None or not order.is_live or order.symbol != symbol:
+    if order is None or not order.is_open or order.symbol != symbol:
         raise VenueError(errors.ORDER_NOT_FOUND, "order not exists or too late to cancel")
     return order
 
@@ -172,6 +172,6 @@ def cancel_all(
     """End every open order that ``wanted`` picks and return them as they were."""
     picked = [order for order in state.orders.open_of(account.name) if wanted(order)]
     for order in picked:
-        if state.orders.by_id[order.order_id].is_live:
+        if state.orders.by_id[order.order_id].is_open:
             cancel(state, account, order, cancel_type)
     return picked
