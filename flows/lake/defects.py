@@ -1,7 +1,7 @@
 """Defects of single bars: which of a series' bars cannot be true, and why.
 
 Decides, bar by bar, what is broken. Never repairs and never clips: a large true move is not a
-defect. Two facts carry the rules, both measured on years of real perpetuals (docs/decisions):
+defect. Two facts carry the rules, both measured on years of real perpetuals (docs/decisions/0005):
 trading is continuous, so a bar opens where the last one closed; and a large true move comes with
 volume. Rule: pure functions of columns; every threshold stands in ``Rules``.
 

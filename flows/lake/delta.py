@@ -194,11 +194,8 @@ class DeltaStore:
         if table is None:
             return 0
         with storage_errors("vacuum", table.table_uri):
-            removed = table.vacuum(
-                retention_hours=retention_hours,
-                dry_run=False,
-                enforce_retention_duration=retention_hours is None,
-            )
+            # By position: the second says that files are deleted, not only listed.
+            removed = table.vacuum(retention_hours, False, retention_hours is None)
         return len(removed)
 
 

@@ -182,7 +182,7 @@ def _milliseconds(path: Path, times: pl.Series, reading: Reading) -> pl.Series:
     elif times.dtype == pl.Date:
         times = times.cast(pl.Datetime("ms")).dt.epoch("ms")
     elif times.dtype.is_numeric():
-        largest = float(times.cast(pl.Float64).abs().max() or 0.0)  # type: ignore[arg-type]
+        largest = float(times.cast(pl.Float64).abs().to_numpy().max(initial=0.0))
         factor = next((f for bound, f in UNITS if largest < bound), 0.0)
         if factor == 0.0:
             raise InputError(f"{path.name}: {largest:.0f} is no time in s, ms, µs or ns")
