@@ -158,21 +158,7 @@ def parse(arguments: list[str]) -> Settings:
         is_linear = symbol.endswith("USDT") and symbol != "USDT" and symbol.isalnum()
         if folder is None and not is_linear:
             raise InputError(unknown_name("linear USDT symbol", symbol, KNOWN_SYMBOLS))
-    for name in ("history", "clients", "bars"):
-        value = getattr(given, name)
-        if value is not None and value < 1:
-            raise InputError(f"--{name} is {value}; give 1 or more")
-    for name in (
-        "taker_fee",
-        "slippage_base",
-        "slippage_volatility",
-        "participation",
-        "fault_rate",
-    ):
-        if not 0 <= getattr(given, name) < math.inf:
-            raise InputError(f"--{name.replace('_', '-')} is {getattr(given, name)}; 0 or more")
-    if not 0 <= given.port <= 65535:
-        raise InputError(f"--port is {given.port}; give 0 to 65535")
+    _check_numbers(given)
     scenarios = tuple(parse_scenario(text) for text in given.scenario)
     if scenarios and folder is not None:
         raise InputError("--scenario bends a simulated market only; a replay shows what was")
@@ -210,6 +196,24 @@ def parse(arguments: list[str]) -> Settings:
         event_log=given.event_log,
         journal=given.journal,
     )
+
+
+def _check_numbers(given: argparse.Namespace) -> None:
+    for name in ("history", "clients", "bars"):
+        value = getattr(given, name)
+        if value is not None and value < 1:
+            raise InputError(f"--{name} is {value}; give 1 or more")
+    for name in (
+        "taker_fee",
+        "slippage_base",
+        "slippage_volatility",
+        "participation",
+        "fault_rate",
+    ):
+        if not 0 <= getattr(given, name) < math.inf:
+            raise InputError(f"--{name.replace('_', '-')} is {getattr(given, name)}; 0 or more")
+    if not 0 <= given.port <= 65535:
+        raise InputError(f"--port is {given.port}; give 0 to 65535")
 
 
 def _folder(market: str) -> Path | None:
