@@ -88,7 +88,7 @@ def test_a_changed_bar_is_replaced_and_noted(tmp_path):
     ]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     pages=st.lists(
         st.tuples(st.integers(0, 60), st.integers(1, 30), st.integers(0, 2)), min_size=1, max_size=8
