@@ -13,10 +13,16 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import httpx
+import stamina
 
 from flows.processes import ProgramError
 
 TIMEOUT_S: Final = 20.0
+# A server on SQLite answers 503 while its database is locked: nothing was done, so asking again is
+# safe, also for a POST.
+BUSY: Final = httpx.codes.SERVICE_UNAVAILABLE
+BUSY_ATTEMPTS: Final = 8
+BUSY_S: Final = 45.0
 FINISHED: Final = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 PREFECT_WORDS: Final = (
     "Beginning ",
@@ -170,9 +176,19 @@ class PrefectApi:
             self._flow_names[flow_id] = self._ask("GET", f"/flows/{flow_id}")["name"]
         return self._flow_names[flow_id]
 
+    @stamina.retry(on=httpx.HTTPStatusError, attempts=BUSY_ATTEMPTS, timeout=BUSY_S)
+    def _reply(self, method: str, path: str, body: object) -> httpx.Response:
+        """Return the server's answer; one that is busy is asked again a bounded number of times."""
+        reply = self._http.request(method, path, json=body)
+        if reply.status_code == BUSY:
+            reply.raise_for_status()
+        return reply
+
     def _ask(self, method: str, path: str, body: object = None, *, missing_ok: bool = False) -> Any:
         try:
-            reply = self._http.request(method, path, json=body)
+            reply = self._reply(method, path, body)
+        except httpx.HTTPStatusError as error:
+            reply = error.response
         except httpx.HTTPError as error:
             raise ProgramError(f"Prefect does not answer at {self._page}: {error}") from None
         if missing_ok and reply.status_code == httpx.codes.NOT_FOUND:
