@@ -29,7 +29,7 @@ from executor.lease import FileLock, Lease
 from executor.overview import Overview
 from executor.session import Session
 from executor.settings import Settings
-from executor.supervisor import Supervisor
+from executor.supervisor import Supervisor, heed_cancellation
 from features.errors import InputError
 
 STANDBY_POLL_S: Final = 0.5
@@ -154,6 +154,7 @@ class App:
     async def _take(self, lease: Lease) -> None:
         """Wait until the lease is ours: a standby waits here, and says for whom."""
         while not await lease.keep():
+            heed_cancellation()
             self.overview.step = "waiting for Redis: there is no lease without it"
             if lease.reachable:
                 self.overview.step = f"standing by: {lease.holder} holds the lease"
@@ -165,6 +166,7 @@ class App:
         while True:
             await self._clock.sleep(self._settings.lease.renew_ms / 1000)
             now = await lease.keep()
+            heed_cancellation()
             if now != held:
                 log.warning("lease_taken" if now else "lease_lost", holder=lease.holder)
                 held = now

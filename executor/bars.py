@@ -112,8 +112,10 @@ class BarBook:
         if series.forming is None or series.asked is not None:
             return None
         start = series.head_ms + self._interval_ms
+        while start in series.closed:
+            start += self._interval_ms
         end = min((at for at in series.closed if at > start), default=series.forming.open_ms)
-        if start >= end or start in series.closed:
+        if start >= end:
             return None
         series.asked = Hole(symbol=symbol, start_ms=start, end_ms=end)
         return series.asked
@@ -155,21 +157,35 @@ class BarBook:
             for symbol, series in self._series.items()
         )
 
+    def missing(self, close_ms: int) -> list[str]:
+        """Return the symbols that have neither their bar of this close nor anything after it."""
+        have = self._pending.get(close_ms, {})
+        return [
+            symbol
+            for symbol, series in self._series.items()
+            if symbol not in have and series.head_ms + self._interval_ms < close_ms
+        ]
+
     def take(self, close_ms: int) -> list[Closed]:
         """Return the bars of a close, by symbol, and forget it."""
         return [bar for _, bar in sorted(self._pending.pop(close_ms, {}).items())]
 
     def _release(self, symbol: str, series: _Series, known_until_ms: int = 0) -> None:
-        """Let out every bar that follows without a hole."""
-        while series.forming is not None:
+        """Let out every bar whose follower is known; before ``known_until_ms`` all is known."""
+        forming = series.forming
+        while forming is not None:
             at = series.head_ms + self._interval_ms
-            if at >= series.forming.open_ms:
+            if at >= forming.open_ms:
                 return
-            candle = series.closed.pop(at, None)
-            if candle is None and at >= known_until_ms:
+            candle, after = series.closed.get(at), at + self._interval_ms
+            following = forming if after == forming.open_ms else series.closed.get(after)
+            if (candle is None and at >= known_until_ms) or (
+                candle is not None and following is None and after >= known_until_ms
+            ):
                 return
             series.head_ms = at
             if candle is not None:
-                following = series.closed.get(at + self._interval_ms, series.forming)
-                bar = Closed(symbol=symbol, candle=candle, next_open=following.open)
-                self._pending.setdefault(at + self._interval_ms, {})[symbol] = bar
+                del series.closed[at]
+                next_open = following.open if following is not None else candle.close
+                bar = Closed(symbol=symbol, candle=candle, next_open=next_open)
+                self._pending.setdefault(after, {})[symbol] = bar

@@ -18,6 +18,7 @@ from executor.clock import Clock
 from executor.core.contract import CommandName, Keys
 from executor.core.events import Command
 from executor.journal import Journal
+from executor.supervisor import heed_cancellation
 from features.suggest import unknown_name
 
 POLL_S: Final = 0.5

@@ -26,7 +26,7 @@ class Counters:
     trades: int = 0
     duplicate_fills: int = 0
     snapshots_dropped: int = 0
-    account_changes: int = 0
+    missed_frames: int = 0
     unreadable: int = 0
     heartbeats: int = 0  # of this process
     max_heartbeat_gap_s: float = 0.0  # of this process

@@ -29,6 +29,7 @@ from features.types import Candle, FloatArray, IntArray
 SPARE_BARS: Final = 96
 PARALLEL: Final = 8
 HOLE_TRIES: Final = 3
+HOLE_PATIENCE: Final = 20
 REFRESH_BARS: Final = 50
 
 log = structlog.get_logger("feed")
@@ -137,9 +138,9 @@ class Feed:
 
     def refresh(self) -> None:
         """Ask REST for the newest bars of all symbols, after the socket was away."""
-        self._begin(self._refresh())
+        self._begin(self._refresh(self._symbols))
 
-    async def _refresh(self) -> None:
+    async def _refresh(self, symbols: Sequence[str]) -> None:
         gate = asyncio.Semaphore(PARALLEL)
 
         async def one(symbol: str) -> None:
@@ -151,7 +152,7 @@ class Feed:
 
         try:
             async with asyncio.TaskGroup() as tasks:
-                for symbol in self._symbols:
+                for symbol in symbols:
                     tasks.create_task(one(symbol))
         except* VenueError as group:
             log.warning("refresh_failed", errors=[str(error) for error in group.exceptions][:3])
@@ -206,9 +207,11 @@ class Feed:
             self._begin(self._grace(close_ms))
 
     async def _grace(self, close_ms: int) -> None:
-        """Give the other symbols their time; a hole that is being filled extends it."""
+        """Give the other symbols their time, then ask REST for them before they are left out."""
         await self._clock.sleep(self._grace_s)
-        for _ in range(20):
+        if close_ms in self._late:
+            await self._refresh(self._book.missing(close_ms))
+        for _ in range(HOLE_PATIENCE):
             if not self._book.asking:
                 break
             await self._clock.sleep(self._grace_s)

@@ -198,9 +198,13 @@ class Journal:
         row = self._db.execute("SELECT 1 FROM fills WHERE fill_id = ?", (fill_id,)).fetchone()
         return row is not None
 
-    def last_fill_ms(self) -> int:
-        """Return the time of the newest booked execution, 0 where there is none."""
-        return self._number("SELECT COALESCE(MAX(time_ms), 0) FROM fills")
+    def traded_until_ms(self) -> int:
+        """Return the market time of the newest fill, else of the first order, 0 without any."""
+        newest = self._number("SELECT COALESCE(MAX(time_ms), 0) FROM fills")
+        return newest or self._number(
+            "SELECT COALESCE(MIN(e.market_ms), 0) FROM intents i JOIN events e "
+            "ON e.seq = i.event_seq WHERE i.kind = 'order'"
+        )
 
     def last_close_ms(self) -> int:
         """Return the newest bar close that was processed, 0 where there is none."""

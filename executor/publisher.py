@@ -27,6 +27,7 @@ from executor.core.contract import (
 )
 from executor.core.types import Decision, Notice
 from executor.overview import Overview
+from executor.supervisor import heed_cancellation
 
 PENDING_MAX: Final = 2_000
 

@@ -20,7 +20,8 @@ from executor.venue import Venue
 
 log = structlog.get_logger("reconciler")
 
-OVERLAP_MS = 60_000
+# A fill may be lost before others that were booked: look a day of market time back.
+OVERLAP_MS = 86_400_000
 
 
 class Reconciler:
@@ -38,7 +39,7 @@ class Reconciler:
         generation: Callable[[], int],
         market_ms: Callable[[], int],
         naked: Callable[[], bool],
-        last_fill_ms: Callable[[], int],
+        known_until_ms: Callable[[], int],
         in_step: bool,
         interval_ms: int,
         naked_interval_ms: int,
@@ -49,7 +50,7 @@ class Reconciler:
         self._generation = generation
         self._market_ms = market_ms
         self._naked = naked
-        self._last_fill_ms = last_fill_ms
+        self._known_until_ms = known_until_ms
         self._in_step = in_step
         self._interval_s = interval_ms / 1000
         self._naked_interval_s = naked_interval_ms / 1000
@@ -113,7 +114,7 @@ class Reconciler:
 
     async def _missed_events(self) -> None:
         """Hand over executions that no socket told of; the trader drops what it knows."""
-        since_ms = self._last_fill_ms()
+        since_ms = self._known_until_ms()
         found: list[FillReceived | FundingPaid] = []
         if since_ms:
             found = await self._venue.executions(since_ms - OVERLAP_MS)

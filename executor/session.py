@@ -238,7 +238,7 @@ class Session:
             generation=lambda: self._trader.generation,
             market_ms=self._around.market_ms,
             naked=self._around.is_naked,
-            last_fill_ms=self._journal.last_fill_ms,
+            known_until_ms=self._journal.traded_until_ms,
             in_step=self._lockstep is not None,
             interval_ms=settings.reconciler.interval_ms,
             naked_interval_ms=settings.reconciler.naked_interval_ms,

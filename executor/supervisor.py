@@ -5,6 +5,7 @@ to 30 s. Never supervises the trader: its failure ends the process, because a st
 recover. Rule: one of the three places with a broad handler; it hides nothing, it says and counts.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -18,6 +19,17 @@ PAUSE_MOST_S: Final = 30.0
 CALM_S: Final = 60.0
 
 log = structlog.get_logger("supervisor")
+
+
+def heed_cancellation() -> None:
+    """Raise where this task was cancelled and the cancellation got lost on the way.
+
+    redis-py writes through ``asyncio.wait_for``, which before Python 3.12 may return in spite of a
+    cancellation: a loop around it asks here, or it would outlive the shutdown.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 class Supervisor:

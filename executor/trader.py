@@ -39,8 +39,8 @@ from executor.journal_rows import Entry
 from executor.order_manager import ActionDone, AllSettled, OrderManager
 from executor.recovery import write_event, write_state
 from executor.venue_streams import (
-    AccountChanged,
     CandlePushed,
+    PositionPushed,
     StreamEvent,
     Subscribed,
     Unreadable,
@@ -145,8 +145,8 @@ class Trader:
                     self._nudge(False)
             case SnapshotTaken():
                 self._snapshot(item)
-            case AccountChanged():
-                self._counters.account_changes += 1
+            case PositionPushed():
+                self._compare(item)
             case Subscribed():
                 self._nudge(item.private)
             case Unreadable():
@@ -184,8 +184,26 @@ class Trader:
         known = isinstance(item, FundingPaid) and self._journal.has_funding(
             item.symbol, item.time_ms
         )
-        if not known:
-            self.apply(item)
+        if known:
+            return
+        self.apply(item)
+        if isinstance(item, OrderUpdated) and item.filled_quantity:
+            order = self.state.order(item.client_order_id)
+            if order is not None and order.filled_quantity < item.filled_quantity * (1.0 - 1e-9):
+                self._missed("an order is further filled than we know", item.symbol)
+
+    def _compare(self, item: PositionPushed) -> None:
+        """Compare a pushed position with the ledger: executions come before it on the socket."""
+        held = self.state.ledger.positions.get(item.symbol)
+        known = held.side * held.quantity if held is not None else 0.0
+        if abs(known - item.quantity) > self._params.reconcile.quantity_tolerance:
+            self._missed("a position is not what we know", item.symbol)
+
+    def _missed(self, why: str, symbol: str) -> None:
+        """Ask for executions that no frame told of."""
+        self._counters.missed_frames += 1
+        log.warning("frame_missed", why=why, symbol=symbol)
+        self._nudge(True)
 
     def _unreadable(self, item: Unreadable) -> None:
         """Count a lost frame; what it would have said is asked for."""

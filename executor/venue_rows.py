@@ -170,6 +170,12 @@ def position(row: Row) -> VenuePosition | None:
     )
 
 
+def held(row: Row) -> tuple[str, float]:
+    """Return symbol and signed quantity of a position row, 0 where it is flat."""
+    size = number(row, "size")
+    return text(row, "symbol"), (_side(row) * size if size else 0.0)
+
+
 def wallet_balance(reply: Any, currency: str = "USDT") -> float:
     """Return the wallet balance of ``currency``; a wallet without it is an unreadable reply."""
     for account in rows(reply):

@@ -37,10 +37,11 @@ class CandlePushed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccountChanged:
-    """The venue says that a position or the wallet is not what it was."""
+class PositionPushed:
+    """What the venue holds of a symbol now; signed, 0 where it is flat."""
 
-    topic: str
+    symbol: str
+    quantity: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,7 @@ StreamEvent = (
     | FillReceived
     | FundingPaid
     | OrderUpdated
-    | AccountChanged
+    | PositionPushed
     | Subscribed
     | Unreadable
 )
@@ -79,9 +80,8 @@ def deliver(emit: Emit, topic: str, message: Mapping[str, Any]) -> None:
     if not isinstance(data, list):
         emit(Unreadable(topic=topic, reason="the frame holds no list of rows"))
         return
-    if topic.startswith(("position", "wallet")):
-        emit(AccountChanged(topic=topic))
-        return
+    if topic.startswith("wallet"):
+        return  # sizes come from the ledger; the balance is compared by the reconciler
     for row in data:
         if not isinstance(row, Mapping):
             emit(Unreadable(topic=topic, reason="a row is not an object"))
@@ -107,6 +107,9 @@ def _event(topic: str, row: venue_rows.Row) -> StreamEvent | None:
         return None
     if topic.startswith("execution"):
         return venue_rows.execution(row)
+    if topic.startswith("position"):
+        symbol, quantity = venue_rows.held(row)
+        return PositionPushed(symbol=symbol, quantity=quantity)
     update = venue_rows.order_update(row)
     return update if update.client_order_id else None
 

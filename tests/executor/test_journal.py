@@ -112,11 +112,13 @@ def test_protections_and_cancels_may_repeat_and_are_done_by_name(journal: Journa
 
 
 def test_fills_are_known_by_id_and_funding_by_symbol_and_time(journal: Journal) -> None:
-    assert journal.last_fill_ms() == 0
+    assert journal.traded_until_ms() == 0
+    record(journal, entry(market_ms=5, outcome=Outcome(intents=(intent(),))))
+    assert journal.traded_until_ms() == 5
     record(journal, entry("FillReceived", fill=fill()))
     assert journal.has_fill("f1")
     assert not journal.has_fill("f2")
-    assert journal.last_fill_ms() == 7
+    assert journal.traded_until_ms() == 7
     with pytest.raises(JournalError):
         record(journal, entry("FillReceived", fill=fill()))
     paid = FundingPaid(symbol="BTCUSDT", time_ms=8, amount=-0.1, rate=0.0001)

@@ -12,8 +12,8 @@ from executor.core.events import FillReceived, FundingPaid, OrderUpdated
 from executor.core.types import FillKind, OrderStatus
 from executor.errors import RetryableError
 from executor.venue_streams import (
-    AccountChanged,
     CandlePushed,
+    PositionPushed,
     StreamEvent,
     Subscribed,
     Unreadable,
@@ -183,7 +183,10 @@ def test_frames_become_events_in_order() -> None:
     assert isinstance(update, OrderUpdated)
     assert frames("order", [ORDER | {"orderLinkId": ""}]) == []  # the venue's own stop order
     assert frames("order", [ORDER | {"category": "spot"}]) == []
-    assert frames("position", [POSITION]) == [AccountChanged(topic="position")]
+    assert frames("position", [POSITION]) == [PositionPushed(symbol="BTCUSDT", quantity=-0.3)]
+    flat = POSITION | {"size": "0", "side": ""}
+    assert frames("position", [flat]) == [PositionPushed(symbol="BTCUSDT", quantity=0.0)]
+    assert frames("wallet", [{"coin": []}]) == []
 
 
 def test_a_subscription_is_told() -> None:
