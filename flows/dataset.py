@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 from prefect import flow
 
-from features.catalog import Catalog, default_catalog
+from features.catalog import Catalog
 from features.costs import FlatFunding
 from features.errors import InputError
 from features.types import Funding
 from flows.lake.store import Lake
+from flows.live_catalog import live_catalog
 from flows.plan import shelf
 from flows.research.market import Market, build_market, make_dataset
 from flows.settings import Settings, load_settings
@@ -40,7 +41,7 @@ def dataset(
     log = run_log()
     wanted = sorted(symbols or settings.data.symbols)
     step, where = interval or settings.data.interval, venue or settings.venue.id
-    catalog = default_catalog()
+    catalog = live_catalog()
     lake = Lake(settings.paths.lake)
     pin = lake.pin(where, wanted, step, start_ms, end_ms)
     key = key_of(

@@ -11,9 +11,9 @@ from prefect import flow
 
 from executor.core.bundle import pack, unpack
 from executor.core.params import Params
-from features.catalog import default_catalog
 from features.errors import InputError
 from flows import study
+from flows.live_catalog import live_catalog
 from flows.pages import figures_table, image_page
 from flows.plan import base_recipe, machine, model_key, shelf, study_url, trial_terms
 from flows.report.plots import model_plots
@@ -48,7 +48,7 @@ def train(dataset_key: str, study_name: str) -> dict[str, Any]:
     """
     settings = load_settings()
     log = run_log()
-    data, facts = load_dataset(shelf(settings).dataset(dataset_key), default_catalog())
+    data, facts = load_dataset(shelf(settings).dataset(dataset_key), live_catalog())
     records = study.records(study.open_study(study_url(settings), study_name))
     if not records:
         raise InputError(f"study {study_name} has no ended trial; run search first")

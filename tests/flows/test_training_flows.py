@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from executor.core.bundle import unpack
-from features.catalog import default_catalog
 from features.errors import InputError
 from flows import study
 from flows.dataset import dataset
 from flows.gate import gate
 from flows.lake.store import Lake
+from flows.live_catalog import live_catalog
 from flows.plan import base_recipe, shelf, study_url, trial_terms
 from flows.register import register
 from flows.search import search
@@ -65,7 +65,7 @@ def test_from_lake_to_bundle_twice_the_same(project):
     bundle = unpack(files, judged["bundle_sha256"])
     assert bundle.manifest["gate"]["verdict"] == judged["verdict"]
     assert bundle.manifest["data"]["content_sha256"] == prepared["content_sha256"]
-    assert bundle.info.feature_schema == default_catalog().schema_hash
+    assert bundle.info.feature_schema == live_catalog().schema_hash
     assert bundle.info.trained_until_ms == prepared["end_ms"]
     assert {p.name for p in (folder / "plots").iterdir()} == {
         "equity.png",
@@ -134,6 +134,16 @@ def test_a_changed_parameter_never_finds_an_older_study(project, monkeypatch, na
     assert str(first.value) != str(second.value)
 
 
+def test_helpers_share_a_search(project, monkeypatch):
+    monkeypatch.setenv("TRIBAR_SEARCH__WORKERS", "2")
+    monkeypatch.setenv("TRIBAR_SEARCH__TRIALS", "4")
+    searched = search.fn(dataset.fn()["key"])
+    records = study.records(study.open_study(study_url(load_settings()), searched["study"]))
+    assert len(records) in {4, 5}  # two workers may both begin the last one
+    assert {r.origin for r in records} >= {"sobol-0", "sobol-1"}
+    assert len({tuple(r.point.values()) for r in records}) == len(records)
+
+
 def test_changed_candles_never_find_an_older_dataset(project, lake_folder, tmp_path, monkeypatch):
     first = dataset.fn()
     folder = tmp_path / "other"
@@ -144,7 +154,7 @@ def test_changed_candles_never_find_an_older_dataset(project, lake_folder, tmp_p
 
 def test_a_stored_dataset_is_the_one_that_was_made(project):
     made = dataset.fn()
-    data, facts = load_dataset(shelf(load_settings()).dataset(made["key"]), default_catalog())
+    data, facts = load_dataset(shelf(load_settings()).dataset(made["key"]), live_catalog())
     assert facts == made
     assert data.symbols == SYMBOLS
     terms = trial_terms(load_settings(), data)
