@@ -147,11 +147,12 @@ class PositionKey:
 
 @dataclass(slots=True)
 class OrderTable:
-    """All orders since the start; live ones also by the position they act on."""
+    """All orders since the start; live ones also by account and by the position they act on."""
 
     by_id: dict[str, Order] = field(default_factory=dict)
     links: dict[tuple[str, str], str] = field(default_factory=dict)
     live: dict[PositionKey, dict[str, None]] = field(default_factory=dict)
+    by_account: dict[str, dict[str, None]] = field(default_factory=dict)
 
     def save(self, order: Order) -> Order:
         """Store ``order`` as the newest state of its id."""
@@ -159,10 +160,13 @@ class OrderTable:
         if order.link_id:
             self.links[order.account, order.link_id] = order.order_id
         at_key = self.live.setdefault(order.key, {})
+        of_account = self.by_account.setdefault(order.account, {})
         if order.is_open:
             at_key.setdefault(order.order_id)
+            of_account.setdefault(order.order_id)
         else:
             at_key.pop(order.order_id, None)
+            of_account.pop(order.order_id, None)
             if not at_key:
                 del self.live[order.key]
         return order
@@ -179,5 +183,4 @@ class OrderTable:
 
     def open_of(self, account: str) -> Iterator[Order]:
         """Yield the live orders of one account, oldest first."""
-        ids = [i for key, at_key in self.live.items() if key.account == account for i in at_key]
-        yield from sorted((self.by_id[i] for i in ids), key=lambda order: order.number)
+        yield from [self.by_id[order_id] for order_id in self.by_account.get(account, ())]
