@@ -142,7 +142,7 @@ def _use_up(state: VenueState, order: Order, quantity: Decimal) -> None:
 
 def walk(state: VenueState, symbol: str, path: Path) -> None:
     """Move the price of ``symbol`` along ``path``; ends with the price at its end."""
-    keys = {key for key in state.orders.live if key.symbol == symbol}
+    keys = set(state.orders.keys.get(symbol, ()))
     for account in state.accounts.values():
         keys.update(p.key for p in account.open_positions() if p.key.symbol == symbol)
     for key in sorted(keys):

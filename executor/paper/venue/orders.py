@@ -153,6 +153,7 @@ class OrderTable:
     links: dict[tuple[str, str], str] = field(default_factory=dict)
     live: dict[PositionKey, dict[str, None]] = field(default_factory=dict)
     by_account: dict[str, dict[str, None]] = field(default_factory=dict)
+    keys: dict[str, dict[PositionKey, None]] = field(default_factory=dict)
 
     def save(self, order: Order) -> Order:
         """Store ``order`` as the newest state of its id."""
@@ -163,12 +164,14 @@ class OrderTable:
         of_account = self.by_account.setdefault(order.account, {})
         if order.is_open:
             at_key.setdefault(order.order_id)
+            self.keys.setdefault(order.symbol, {}).setdefault(order.key)
             of_account.setdefault(order.order_id)
         else:
             at_key.pop(order.order_id, None)
             of_account.pop(order.order_id, None)
             if not at_key:
                 del self.live[order.key]
+                self.keys.get(order.symbol, {}).pop(order.key, None)
         return order
 
     def find(self, account: str, order_id: str, link_id: str) -> Order | None:
