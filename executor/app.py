@@ -153,8 +153,11 @@ class App:
 
     async def _take(self, lease: Lease) -> None:
         """Wait until the lease is ours: a standby waits here, and says for whom."""
-        while not await lease.keep():
+        while True:
+            held = await lease.keep()
             heed_cancellation()
+            if held:
+                return
             self.overview.step = "waiting for Redis: there is no lease without it"
             if lease.reachable:
                 self.overview.step = f"standing by: {lease.holder} holds the lease"

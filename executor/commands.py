@@ -64,6 +64,7 @@ class Commands:
                 await self._look()
             except (RedisError, OSError, TimeoutError) as error:
                 log.debug("commands_unreadable", error=str(error))
+            heed_cancellation()
             await self._clock.sleep(POLL_S)
 
     async def _look(self) -> None:

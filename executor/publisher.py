@@ -78,6 +78,7 @@ class Publisher:
         """Beat for as long as the process runs."""
         while True:
             await self.beat()
+            heed_cancellation()
             try:
                 async with asyncio.timeout(self._interval_ms / 1000):
                     await self._wake.wait()
