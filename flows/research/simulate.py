@@ -127,6 +127,20 @@ def simulate(
     stop_ms: int,
     equity: float = EQUITY,
 ) -> Simulation:
+    """Return what :func:`run` did, in figures; raises as it does."""
+    done = run(model, markets, params, start_ms=start_ms, stop_ms=stop_ms, equity=equity)
+    return _read(done, equity)
+
+
+def run(
+    model: Model,
+    markets: Sequence[Market],
+    params: Params,
+    *,
+    start_ms: int,
+    stop_ms: int,
+    equity: float = EQUITY,
+) -> Replayed:
     """Trade ``markets`` with ``model`` from ``start_ms`` to ``stop_ms`` as the executor would.
 
     Raises
@@ -141,7 +155,7 @@ def simulate(
     done = replay(recorded, state, params, step)
     if not done.close_ms:
         raise InputError("no bar closes in the range to simulate; choose a longer one")
-    return _read(done, equity)
+    return done
 
 
 def tape(market: Market) -> Tape:
