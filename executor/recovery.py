@@ -86,7 +86,7 @@ def rebuild(journal: Journal, params: Params, model_of: ModelOf) -> TradingState
     seq, body = kept
     try:
         trading = state.restore(json.loads(body), params)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise JournalError(f"the saved state cannot be read: {error}") from error
     # `react`, not `step`: self-tuning that is due must see the bars that are put back here.
     _put_back_model(journal, trading, params, model_of)
