@@ -9,8 +9,8 @@ from typing import Any
 
 from prefect import flow
 
-from features.catalog import default_catalog
 from flows import study
+from flows.live_catalog import live_catalog
 from flows.pages import image_page
 from flows.plan import base_recipe, machine, shelf, study_key, study_url, trial_terms
 from flows.research.figures import search_figure
@@ -33,7 +33,7 @@ def search(dataset_key: str, trials: int | None = None) -> dict[str, Any]:
     """
     settings = load_settings()
     log = run_log()
-    data, _ = load_dataset(shelf(settings).dataset(dataset_key), default_catalog())
+    data, _ = load_dataset(shelf(settings).dataset(dataset_key), live_catalog())
     base, terms = base_recipe(settings), trial_terms(settings, data)
     space = search_space(base)
     total = trials or settings.search.trials
