@@ -32,6 +32,7 @@ from flows.lake.candles import Request
 from flows.lake.download import download, failures
 from flows.lake.store import Lake
 from flows.lake.venue import Access
+from flows.live_catalog import live_catalog
 from flows.research.market import Market, build_market
 from flows.research.simulate import foresee, run, tape
 from tests.support import bundles
@@ -64,9 +65,8 @@ class Scenario:
 
     @property
     def catalog(self) -> Catalog:
-        """The features of the model: all there are, unless some are named."""
-        whole = default_catalog()
-        return whole.subset(self.columns) if self.columns else whole
+        """The features of the model: all that models are trained on, unless some are named."""
+        return default_catalog().subset(self.columns) if self.columns else live_catalog()
 
     def arguments(self) -> list[str]:
         """Return the command line of the paper exchange."""
