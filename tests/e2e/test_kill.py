@@ -137,6 +137,7 @@ async def killed_often(folder: Path, redis_url: str, *, bars: int, kills: int, s
         assert len(live.trades) == len(simulated.trades)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 async def test_twenty_kills(tmp_path: Path, valkey_url: str) -> None:
     await killed_often(tmp_path, valkey_url, bars=500, kills=20, seed=11)
