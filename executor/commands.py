@@ -71,7 +71,10 @@ class Commands:
         if not self._cursor:
             newest = await self._redis.xrevrange(self._keys.commands, count=1)
             self._cursor = str(newest[0][0]) if newest else "0-0"
-        found = await self._redis.xread({self._keys.commands: self._cursor}, count=READ_AT_ONCE)
+        # redis-py types a reply for every protocol at once; here it is a list of pairs.
+        found: Any = await self._redis.xread(
+            {self._keys.commands: self._cursor}, count=READ_AT_ONCE
+        )
         for _, entries in found:
             for entry_id, fields in entries:
                 self._cursor = str(entry_id)

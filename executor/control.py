@@ -72,7 +72,7 @@ async def _answer(redis: Redis, stream: str, cursor: str, entry_id: str) -> dict
     try:
         async with asyncio.timeout(ANSWER_S):
             while True:
-                found = await redis.xread({stream: cursor}, count=100)
+                found: Any = await redis.xread({stream: cursor}, count=100)
                 for _, entries in found:
                     for at, fields in entries:
                         cursor = str(at)

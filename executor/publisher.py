@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 import structlog
@@ -95,7 +95,7 @@ class Publisher:
         pipeline = self._redis.pipeline(transaction=True)
         self._fill(pipeline)
         for key, fields in sent:
-            pipeline.xadd(key, {**fields}, maxlen=STREAM_KEPT, approximate=True)
+            pipeline.xadd(key, cast("Any", fields), maxlen=STREAM_KEPT, approximate=True)
         try:
             await pipeline.execute()
         except (RedisError, OSError, TimeoutError) as error:

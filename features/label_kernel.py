@@ -83,7 +83,7 @@ class Found(NamedTuple):
 
 def pick(column: NDArray[Number], row: int) -> Number:
     """Return the row's value, or the only one there is."""
-    return column[row if column.size > 1 else 0]  # type: ignore[no-any-return]
+    return column[row if column.size > 1 else 0]  # type: ignore[no-any-return]  # compiled
 
 
 def entry_prices(

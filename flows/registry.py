@@ -43,9 +43,9 @@ class Registry:
 
     def __init__(self, url: str, name: str) -> None:
         # MLflow's own default waits minutes for a server that is not there.
-        MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(2)  # type: ignore[no-untyped-call]
-        MLFLOW_HTTP_REQUEST_TIMEOUT.set(30)  # type: ignore[no-untyped-call]
-        MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)  # type: ignore[no-untyped-call]
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(2)  # type: ignore[no-untyped-call]  # mlflow
+        MLFLOW_HTTP_REQUEST_TIMEOUT.set(30)  # type: ignore[no-untyped-call]  # mlflow
+        MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)  # type: ignore[no-untyped-call]  # mlflow
         self._url = url
         self._name = name
         self._client = MlflowClient(tracking_uri=url, registry_uri=url)

@@ -22,7 +22,7 @@ def key_info(call: Call) -> Row:
         "note": "tribar-paper",
         "apiKey": call.owner.api_key,
         "readOnly": 0,
-        "secret": "",
+        "secret": "",  # nosec B105 - Bybit answers with an empty secret
         "permissions": {
             "ContractTrade": ["Order", "Position"],
             "Spot": [],

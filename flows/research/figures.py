@@ -248,9 +248,9 @@ def days_from(first_day: int, count: int) -> NDArray[np.datetime64]:
 
 def show_dates(axes: Axes) -> None:
     """Label the x axis with dates, in few words."""
-    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]  # matplotlib
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]  # matplotlib
 
 
 def png(figure: Figure) -> bytes:
