@@ -80,4 +80,3 @@ def study_key(dataset_key: str, base: Recipe, space: tuple[Dimension, ...], tria
 def model_key(study: str, point: Mapping[str, float], sobol: int) -> str:
     """Return the key of a model: its study and the point that was chosen."""
     return key_of({"study": study, "point": dict(point), "sobol": sobol})
-
