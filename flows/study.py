@@ -96,16 +96,17 @@ def run_trials(
     """Run trials until the study holds ``total`` ended ones, other workers' included.
 
     The sampler is seeded anew for each trial by the number of trials before it, so one worker
-    tries the same points however often it was stopped and started.
+    tries the same points however often it was stopped and started, and two workers do not try the
+    same one.
     """
     distributions = {d.name: _distribution(d) for d in space}
     while True:
         trials = study.get_trials(deepcopy=False)
-        if sum(t.state in {TrialState.COMPLETE, TrialState.RUNNING} for t in trials) >= total:
+        begun = sum(t.state in {TrialState.COMPLETE, TrialState.RUNNING} for t in trials)
+        if begun >= total:
             return
-        ended = sum(t.state == TrialState.COMPLETE for t in trials)
         study.sampler = optuna.samplers.TPESampler(
-            seed=seed + ended, n_startup_trials=STARTUP_TRIALS
+            seed=seed + begun, n_startup_trials=STARTUP_TRIALS
         )
         with _quiet():
             trial = study.ask(distributions)

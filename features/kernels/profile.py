@@ -32,9 +32,9 @@ def volume_profile(
 
     A bar's volume lies at its typical price (h+l+c)/3, in bins of ``width`` log price. The point
     of control is the fullest bin (of equals the lowest slot); the value area grows from it to the
-    fuller neighbour until it holds 70 % of the volume. Distance = log(close / middle of the bin),
-    a fraction; place = -1 at the area's lower edge, 1 at the upper, clipped to ±5. NaN for the
-    first n-1 bars; 0 where nothing traded. Source: Steidlmayer's market profile.
+    fuller neighbour (of equals to both) until it holds 70 % of the volume. Distance = log(close /
+    middle of the bin), a fraction; place = -1 at the area's lower edge, 1 at the upper, clipped to
+    ±5. NaN for the first n-1 bars; 0 where nothing traded. Source: Steidlmayer's market profile.
     """
     window, width, held, at, total, best = state
     lots_at = window + at
@@ -96,12 +96,15 @@ def value_area(ring: Ring, slots: int, best: int, total: int) -> tuple[int, int]
     up = ring[slots + ((best + 1) & MASK)]
     down = ring[slots + ((best - 1) & MASK)]
     while missing > 0.0 and top - bottom < MASK:
-        if up >= down:
+        # Of two equal neighbours both: two empty ones must not send it off to one side.
+        rise = up >= down
+        fall = down >= up
+        if rise:
             top += 1
             missing -= float(up)
-            up = ring[slots + ((top + 1) & MASK)]
-        else:
+        if fall:
             bottom -= 1
             missing -= float(down)
-            down = ring[slots + ((bottom - 1) & MASK)]
+        up = ring[slots + ((top + 1) & MASK)]
+        down = ring[slots + ((bottom - 1) & MASK)]
     return best - bottom, top - best

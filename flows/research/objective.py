@@ -163,6 +163,7 @@ def walk(samples: Samples, recipe: Recipe, trial: Trial, machine: Machine) -> Wa
 
 def evaluate(
     point: Mapping[str, float],
+    *,
     base: Recipe,
     dataset: Dataset,
     trial: Trial,

@@ -17,6 +17,7 @@ from features.kernels import (
     memory,
     momentum,
     moving,
+    profile,
     volatility,
     volume,
     windows,
@@ -274,3 +275,39 @@ def test_fractional_weights_and_differences() -> None:
             memory.fractional_log, memory.fractional_log_start(0.4, width), 1e6 * x, ringed=True
         )
         np.testing.assert_allclose(again, found, atol=1e-12)
+
+
+@given(seed=SEEDS, silent=st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_the_volume_profile_is_that_of_the_windows_histogram(seed: int, silent: bool) -> None:
+    rng = np.random.default_rng(seed)
+    window, width, n = 30, 0.004, 120
+    close = walk(seed, n, 10.0 ** rng.uniform(-6, 6))
+    high, low = close * 1.001, close * 0.998
+    traded = np.zeros(n) if silent else np.floor(rng.exponential(3.0, n))
+    started = profile.volume_profile_start(window, width)
+    found = run(profile.volume_profile, started, high, low, close, traded, ringed=True)
+    assert np.isnan(found[: window - 1]).all()
+    bins = np.floor(np.log((high + low + close) / 3.0) / width).astype(int)
+    for i in range(window - 1, n):
+        inside = slice(i - window + 1, i + 1)
+        held = {int(b): 0.0 for b in bins[inside]}
+        for b, v in zip(bins[inside], traded[inside], strict=True):
+            held[int(b)] += v
+        total = sum(held.values())
+        if total == 0.0:
+            np.testing.assert_array_equal(found[i], [0.0, 0.0])
+            continue
+        control = min(held, key=lambda b: (-held[b], b % 512))
+        lower = upper = control
+        area = held[control]
+        while area < 0.7 * total - 1e-9:
+            up, down = held.get(upper + 1, 0.0), held.get(lower - 1, 0.0)
+            rise, fall = up >= down, down >= up
+            upper, area = upper + rise, area + (up if rise else 0.0)
+            lower, area = lower - fall, area + (down if fall else 0.0)
+        level = math.log(close[i])
+        assert found[i, 0] == pytest.approx(level - (control + 0.5) * width, abs=1e-12)
+        edges = lower * width, (upper + 1) * width
+        place = (2.0 * level - sum(edges)) / (edges[1] - edges[0])
+        assert found[i, 1] == pytest.approx(np.clip(place, -5.0, 5.0), abs=1e-6)

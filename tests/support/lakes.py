@@ -10,7 +10,7 @@ START_MS = 1_704_067_200_000
 INTERVAL_MS = 900_000
 
 
-def fill_lake(lake: Lake, symbols, *, bars=17_000, seed=5, momentum=0.06, funding=True):
+def fill_lake(lake: Lake, symbols, *, bars=12_500, seed=5, momentum=0.06, funding=True):
     """Store simulated histories of ``symbols`` as if ingested from bybit."""
     histories = simulate_market(
         np.random.default_rng(seed),

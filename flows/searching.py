@@ -1,0 +1,124 @@
+"""One worker of a search: what it needs, and the loop it runs.
+
+Decides how a study on a stored dataset is set up, the same for the flow and for the helpers that
+run beside it (``python -m flows.searching DATASET_KEY TOTAL``). Never chooses a point:
+``flows.study`` does. Rule: helpers share nothing with the flow but the study's journal, so one that
+dies loses its running trial and nothing else.
+"""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import optuna
+
+from features.errors import InputError
+from flows import study
+from flows.live_catalog import live_catalog
+from flows.plan import base_recipe, machine, shelf, study_key, study_url, trial_terms
+from flows.processes import Program, spawn
+from flows.research.objective import TrialResult, evaluate
+from flows.research.space import Dimension, search_space, sobol_points
+from flows.settings import Settings, load_settings
+from flows.settings_source import process_environment
+from flows.shelf import load_dataset
+
+ROUNDS_MAX = 5
+LAST_TRIAL_S = 1800.0
+OnTrial = Callable[[study.TrialRecord], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Job:
+    """A study and all that a worker needs to go on with it."""
+
+    name: str
+    found: optuna.Study
+    space: tuple[Dimension, ...]
+    points: Sequence[Mapping[str, float]]
+    evaluate: Callable[[Mapping[str, float]], TrialResult]
+    total: int
+    seed: int
+
+    def work(self, on_trial: OnTrial) -> None:
+        """Run trials until the study holds as many as wanted, other workers' included."""
+        study.prepare(self.found, self.points, "sobol")
+        study.run_trials(
+            self.found,
+            self.space,
+            self.evaluate,
+            total=self.total,
+            seed=self.seed,
+            on_trial=on_trial,
+        )
+
+    @property
+    def is_done(self) -> bool:
+        """Whether as many trials as wanted have ended."""
+        return len(study.records(self.found)) >= self.total
+
+
+def make_job(settings: Settings, dataset_key: str, total: int) -> Job:
+    """Return the job of searching on a stored dataset."""
+    data, _ = load_dataset(shelf(settings).dataset(dataset_key), live_catalog())
+    base, terms = base_recipe(settings), trial_terms(settings, data)
+    space = search_space(base)
+    name = study_key(dataset_key, base, space, terms)
+    sobol = min(settings.search.sobol_trials, total)
+    return Job(
+        name=name,
+        found=study.open_study(study_url(settings), name),
+        space=space,
+        points=sobol_points(space, sobol, terms.seed),
+        evaluate=partial(evaluate, base=base, dataset=data, trial=terms, machine=machine(settings)),
+        total=total,
+        seed=terms.seed,
+    )
+
+
+def run_job(settings: Settings, dataset_key: str, job: Job, on_trial: OnTrial) -> None:
+    """Run a job, with helpers beside where ``search.workers`` asks for them.
+
+    Raises
+    ------
+    InputError
+        Where helpers keep dying; the line names their log.
+    """
+    for _ in range(ROUNDS_MAX):
+        helpers = _helpers(settings, dataset_key, job.total)
+        try:
+            job.work(on_trial)
+            for helper in helpers:
+                helper.wait(LAST_TRIAL_S)
+        finally:
+            for helper in helpers:
+                helper.stop()
+        if job.is_done:
+            return
+    raise InputError(f"the search's helpers keep ending early; see {settings.paths.logs}")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Help with a search until it is done."""
+    dataset_key, total = arguments
+    make_job(load_settings(), dataset_key, int(total)).work(lambda _: None)
+
+
+def _helpers(settings: Settings, dataset_key: str, total: int) -> list[Program]:
+    """Start one helper less than there are workers: the flow itself is one."""
+    command = [sys.executable, "-m", "flows.searching", dataset_key, str(total)]
+    return [
+        spawn(
+            f"search-{dataset_key[:8]}-{number}",
+            command,
+            environment=process_environment(),
+            logs=settings.paths.logs,
+            run=settings.paths.run,
+        )
+        for number in range(1, settings.search.workers)
+    ]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
