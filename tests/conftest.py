@@ -1,4 +1,4 @@
-"""What every test shares: how Hypothesis runs, and one ccxt for the whole process.
+"""What every test shares: real servers, how Hypothesis runs, and one ccxt for the whole process.
 
 The executor imports ccxt lean, through stubs that stand in for its packages; other parts import it
 whole. In one process the first wins, so it is imported whole here, and the lean way is tested in
@@ -9,6 +9,8 @@ import os
 
 import ccxt.pro  # noqa: F401 - imported for its effect
 from hypothesis import HealthCheck, settings
+
+pytest_plugins = ("tests.support.servers",)
 
 # No deadlines: a first example may compile, and the machine is shared.
 settings.register_profile(

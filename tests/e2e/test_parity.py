@@ -6,12 +6,14 @@ lockstep; what the exchange showed is then ingested through the lake and driven 
 stream here; nothing may differ but the name of the model and the ids of executions.
 """
 
+import json
 import signal
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from executor.core.types import Decision
 from features.exit_plan import ExitPlan
 from tests.support.rehearsal import (
     BARRIERS,
@@ -26,10 +28,6 @@ from tests.support.rehearsal import (
 from tests.support.shared_data import shared_data
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
-OPEN = pytest.mark.xfail(
-    strict=False,
-    reason="open: a run of 1,000 bars differed at order 144 (0.10 live, 0.09 simulated)",
-)
 BARS = 1_000
 BARS_SOAK = 5_001
 
@@ -48,6 +46,11 @@ async def both(scenario: Scenario, folder: Path, redis_url: str) -> tuple[Run, R
     return live.until(simulated.close_ms[-1]), simulated
 
 
+def written(decision: Decision) -> str:
+    """Return a decision as text to the last bit: a probability that was never asked for is NaN."""
+    return json.dumps(asdict(decision))
+
+
 def agree(live: Run, simulated: Run) -> None:
     """Compare everything, the narrowest first, so that the first difference tells the most."""
     orders = [
@@ -56,7 +59,7 @@ def agree(live: Run, simulated: Run) -> None:
     ]
     assert orders[0] == orders[1]
     assert live.intents == simulated.intents
-    unnamed = [[replace(d, model="") for d in run.decisions] for run in (live, simulated)]
+    unnamed = [[written(replace(d, model="")) for d in run.decisions] for run in (live, simulated)]
     assert unnamed[0] == unnamed[1]
     executed = [[replace(f, fill_id="") for f in run.fills] for run in (live, simulated)]
     assert executed[0] == executed[1]
@@ -78,24 +81,24 @@ def is_telling(run: Run, plan: ExitPlan) -> None:
     assert bool(partials) is not plan.barriers_alone
 
 
-@OPEN
-@pytest.mark.timeout(400)
-@pytest.mark.parametrize("plan", [PARTIAL], ids=["partial"])
-async def test_a_simulated_market(tmp_path: Path, valkey_url: str, plan: ExitPlan) -> None:
-    live, simulated = await both(simulated_market(BARS, plan=plan), tmp_path, valkey_url)
+@pytest.mark.timeout(240)
+async def test_a_simulated_market(tmp_path: Path, valkey_url: str) -> None:
+    live, simulated = await both(simulated_market(BARS, plan=BARRIERS), tmp_path, valkey_url)
     agree(live, simulated)
-    is_telling(live, plan)
+    is_telling(live, BARRIERS)
 
 
-@OPEN
-@pytest.mark.timeout(400)
-@pytest.mark.parametrize("plan", [BARRIERS], ids=["barriers"])
-async def test_real_candles(tmp_path: Path, valkey_url: str, plan: ExitPlan) -> None:
-    live, simulated = await both(real_market(shared_data(), BARS, plan=plan), tmp_path, valkey_url)
+@pytest.mark.timeout(240)
+async def test_real_candles(tmp_path: Path, valkey_url: str) -> None:
+    scenario = real_market(shared_data(), BARS, plan=BARRIERS)
+    live, simulated = await both(scenario, tmp_path, valkey_url)
     agree(live, simulated)
-    is_telling(live, plan)
+    is_telling(live, BARRIERS)
 
 
+# Open: a trailing stop that the next open has passed is refused by the exchange and taken as set by
+# the simulation, so plans that trail (PARTIAL) differ. These runs are red until the core answers
+# such a stop with a market exit.
 @pytest.mark.soak
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("plan", [BARRIERS, PARTIAL], ids=["barriers", "partial"])
