@@ -40,7 +40,7 @@ READY := $(VENV)/.installed $(LEAN)/.installed
 demo: $(READY) ## Run the whole loop once: candles in, model trained, gated, promoted, traded on the paper exchange
 	@$(BIN)/tribar demo --market "$(MARKET)" $(ARGS)
 
-up: $(READY) ## Keep the whole system running (servers, schedules, paper exchange, executor)
+up: $(READY) ## Keep the whole system running (servers, schedule, executor)
 	@$(BIN)/tribar up $(ARGS)
 
 test: $(READY) ## Run the tests (no soak runs)
