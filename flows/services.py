@@ -263,9 +263,12 @@ def _prefect_plan(settings: Settings, port: int) -> Plan:
     folder.mkdir(parents=True, exist_ok=True)
     network = ["--host", HOST, "--port", str(port)]
     command = [sys.executable, "-m", "prefect", "server", "start", *network, "--no-prompt"]
-    environment = quiet_environment(settings)
+    url = f"http://{HOST}:{port}/api"
+    # The pages ask the API at this address; unset, they ask the default port whatever ours is.
+    pages = {"PREFECT_SERVER_UI_API_URL": url, "PREFECT_UI_API_URL": url}
+    environment = quiet_environment(settings) | pages
     environment.pop("PREFECT_API_URL", None)
-    return command, environment, f"http://{HOST}:{port}/api"
+    return command, environment, url
 
 
 _PLANS: Final[Mapping[str, Callable[[Settings, int], Plan]]] = {

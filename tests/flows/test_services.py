@@ -295,6 +295,9 @@ def test_all_servers_start_together_and_their_programs_find_them(tmp_path: Path)
         assert environment["PREFECT_API_URL"] == services["prefect"].url
         for page in (services["mlflow"].page, services["prefect"].page):
             assert httpx.get(page, timeout=10.0).status_code == 200
+        # The pages must ask this server, not the one on the default port.
+        told = httpx.get(services["prefect"].page + "/ui-settings", timeout=10.0).json()
+        assert told["api_url"] == services["prefect"].url
         listening = [
             connection.laddr.ip
             for record in records(settings.paths.run)
