@@ -164,7 +164,7 @@ def test_every_suppression_gives_its_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["*.py", "*.md", "*.toml", "*.lock", "*.html", "Makefile", "*.yml"]
+    "pattern", ["*.py", "*.md", "*.toml", "*.lock", "*.html", "*.json", "Makefile", "*.yml"]
 )
 def test_no_host_of_an_index_and_no_path_of_a_machine(pattern: str) -> None:
     named = re.compile(
