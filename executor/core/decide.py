@@ -97,15 +97,21 @@ def bet_notional(
     """
     if not equity > 0.0 or not stop_distance > 0.0 or not kelly > 0.0 or not throttle > 0.0:
         return 0.0, BY_KELLY
+    # Here and not by the comparisons below: the next cap would replace one that is NaN.
+    if not risk_fraction > 0.0:
+        return 0.0, BY_RISK
+    if not position_cap > 0.0:
+        return 0.0, BY_POSITION
+    if not volume_notional > 0.0:
+        return 0.0, BY_VOLUME
     fraction, bound = kelly, BY_KELLY
     by_risk = risk_fraction / stop_distance
-    # "not <=" rather than ">": a cap that is NaN binds, and ends in no bet at all.
-    if not fraction <= by_risk:
+    if fraction > by_risk:
         fraction, bound = by_risk, BY_RISK
-    if not fraction <= position_cap:
+    if fraction > position_cap:
         fraction, bound = position_cap, BY_POSITION
     notional = equity * throttle * fraction
-    if not notional <= volume_notional:
+    if notional > volume_notional:
         notional, bound = volume_notional, BY_VOLUME
     if not 0.0 < notional < LARGEST:
         return 0.0, bound

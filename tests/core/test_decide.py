@@ -88,6 +88,14 @@ def test_no_bet_exceeds_any_of_its_caps(
     assert notional * distance <= equity * risk * slack
 
 
+@pytest.mark.parametrize("which", range(7))
+@pytest.mark.parametrize("value", [math.nan, 0.0, -1.0])
+def test_one_input_that_is_no_positive_number_ends_in_no_bet(which: int, value: float) -> None:
+    inputs = [1.0] * 7
+    inputs[which] = value
+    assert decide.bet_notional(*inputs)[0] == 0.0
+
+
 @given(st.lists(anything, min_size=7, max_size=7))
 def test_a_bet_is_never_nan_or_negative(inputs: list[float]) -> None:
     notional, _ = decide.bet_notional(*inputs)

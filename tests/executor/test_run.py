@@ -94,7 +94,8 @@ async def test_sigterm_ends_within_ten_seconds_and_leaves_the_stops(stage: Stage
         assert summary["status"] == "STOPPED"
         assert summary["executor"]["bars"] > 0
         assert summary["executor"]["rss_mb"] <= 150.0
-        await journal_is_exchange(program.journal, stage.paper)
+        ((last,),) = rows(program.journal, "SELECT MAX(close_ms) FROM equity")
+        await journal_is_exchange(program.journal, stage.paper, stopped_ms=last)
 
 
 @pytest.mark.parametrize("stage", [5_000], indirect=True)
