@@ -16,6 +16,7 @@ from executor.clock import SystemClock
 from executor.control import check, command, status
 from executor.core.contract import CommandName
 from executor.errors import JournalError
+from executor.keys import show_keys
 from executor.logs import configure
 from executor.settings import CONFIG_NAME, Settings, load_settings
 from features.errors import InputError
@@ -28,7 +29,8 @@ Trades the promoted model through ccxt and reports to Redis.
   run      trade until SIGTERM; stops stay at the exchange
   check    exit 0 when a running executor is healthy, 1 when not (also: --check)
   status   what a running executor says of itself, as JSON
-  config   the settings in use, secrets left out
+  config   the settings in use, secrets left out, and their hash
+  keys     what the API key may do; exit 0 when it is fit for real money, else 1
   pause | resume | kill | flatten | reset | reload
            give a running executor a command through Redis"""
 
@@ -44,7 +46,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 ORDERS: Final = tuple(str(name) for name in CommandName if name is not CommandName.SET)
-VERBS: Final = ("run", "check", "status", "config", *ORDERS)
+VERBS: Final = ("run", "check", "status", "config", "keys", *ORDERS)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,7 +77,8 @@ def main(arguments: list[str] | None = None) -> int:
             _parser().print_help()
             return BAD_INPUT
         settings = load_settings(given.config)
-        configure(settings.log.level, settings.log.format, settings.secrets())
+        file = settings.log.file if verb == "run" else ""
+        configure(settings.log.level, settings.log.format, settings.secrets(), file)
         match verb:
             case "run":
                 return _run(settings, given.summary)
@@ -83,6 +86,8 @@ def main(arguments: list[str] | None = None) -> int:
                 return asyncio.run(check(settings))
             case "status":
                 return asyncio.run(status(settings))
+            case "keys":
+                return asyncio.run(_keys(settings))
             case "config":
                 _show(settings)
                 return 0
@@ -106,6 +111,13 @@ def _run(settings: Settings, summary: Path | None) -> int:
 
 def _show(settings: Settings) -> None:
     print(settings.model_dump_json(indent=2))  # noqa: T201 - the answer
+    print(f"hash {settings.config_hash()}", file=sys.stderr)  # noqa: T201 - the answer
+
+
+async def _keys(settings: Settings) -> int:
+    lines, fit = await show_keys(settings, SystemClock())
+    print("\n".join(lines))  # noqa: T201 - the answer
+    return 0 if fit else 1
 
 
 def _fail(message: str, code: int) -> int:

@@ -35,6 +35,7 @@ from features.errors import InputError
 STANDBY_POLL_S: Final = 0.5
 DRAIN_S: Final = 9.0
 INSTANCE: Final = "instance"
+CONFIG: Final = "config_hash"
 JOURNAL_EXIT: Final = 74
 
 log = structlog.get_logger("app")
@@ -58,7 +59,14 @@ class App:
             loop.add_signal_handler(number, stop.set)
         health = self._settings.health
         async with HealthServer(self.overview, health.host, health.port) as server:
-            log.info("starting", config=self._settings.config_hash(), health=server.url)
+            log.info(
+                "starting",
+                environment=self._settings.trading.environment,
+                profile=self._settings.trading.profile,
+                config=self._settings.config_hash(),
+                health=server.url,
+            )
+            log.info("settings", **self._settings.model_dump(mode="json"))
             code = await self._until(stop)
             self._write_summary()
         return code
@@ -111,6 +119,7 @@ class App:
             await lock.lock(self._clock)
             overview.step = "opening the journal"
             journal = stack.enter_context(Journal(path))
+            self._note_settings(journal)
             redis = self._connect()
             stack.push_async_callback(redis.aclose)
             lease = self._lease(redis, journal)
@@ -123,6 +132,13 @@ class App:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(supervisor.supervise("lease", lambda: self._keep(lease)))
                 await self._session.start(tasks, supervisor)
+
+    def _note_settings(self, journal: Journal) -> None:
+        """Keep the hash of the settings in the journal; say where it is not the last run's."""
+        now, before = self._settings.config_hash(), journal.meta(CONFIG)
+        if before not in (None, now):
+            log.warning("settings_changed", before=before, now=now)
+        journal.set_meta(CONFIG, now)
 
     def _connect(self) -> Redis:
         redis = self._settings.redis

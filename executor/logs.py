@@ -1,19 +1,31 @@
 """How the executor speaks: structured lines, secrets taken out.
 
-Decides the form of a log line (JSON or console), that every line goes to stderr, and that the
-value of a known secret never appears in one. Never decides what is worth saying. Rule: modules get
-a logger by name from structlog; only this module configures it.
+Decides the form of a log line (JSON or console on stderr, JSON in a rotating file of five times
+10 MB), and that the value of a known secret never appears in one: not in a field, not in a
+traceback, not in a line of a library, not in the traceback that ends the process. Never decides
+what is worth saying. Rule: modules get a logger by name from structlog; only this module configures
+it, and a log that cannot be written never stops trading.
 """
 
 import logging
 import sys
+import traceback
 from collections.abc import Iterable, MutableMapping
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from types import TracebackType
 from typing import Any, Final
 
 import structlog
 
+from features.errors import InputError
+
 HIDDEN: Final = "***"
 LEVELS: Final = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40}
+FILE_BYTES: Final = 10_000_000
+FILES_KEPT: Final = 5
+
+Line = MutableMapping[str, Any]
 
 
 class Redactor:
@@ -22,11 +34,9 @@ class Redactor:
     def __init__(self, secrets: Iterable[str]) -> None:
         self._secrets = sorted((s for s in secrets if len(s) >= 4), key=len, reverse=True)
 
-    def __call__(
-        self, _logger: Any, _name: str, line: MutableMapping[str, Any]
-    ) -> MutableMapping[str, Any]:
+    def __call__(self, _logger: Any, _name: str, line: Line) -> Line:
         """Return the line without secrets; a structlog processor."""
-        return {key: self.clean(value) for key, value in line.items()}
+        return {str(self.clean(key)): self.clean(value) for key, value in line.items()}
 
     def clean(self, value: Any) -> Any:
         """Return ``value`` with secrets replaced, through containers and exceptions."""
@@ -34,33 +44,95 @@ class Redactor:
             for secret in self._secrets:
                 value = value.replace(secret, HIDDEN)
             return value
+        if value is None or isinstance(value, bool | int | float):
+            return value
         if isinstance(value, dict):
-            return {key: self.clean(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
+            return {self.clean(key): self.clean(item) for key, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
             return [self.clean(item) for item in value]
-        if isinstance(value, BaseException):
-            return self.clean(repr(value))
-        return value
+        return self.clean(repr(value))
 
 
-def configure(level: str, form: str, secrets: Iterable[str]) -> Redactor:
-    """Set up structlog and the libraries' logging; return the redactor in use."""
+class _Terminal:
+    """Writes a rendered line to whatever stderr is at that moment."""
+
+    def msg(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 - the terminal is the first log
+
+    debug = info = warning = error = exception = critical = msg
+
+
+class _File(RotatingFileHandler):
+    """The log on disk; a full disk costs lines there and nothing else."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Leave it: the same line went to the terminal."""
+
+
+class _Both:
+    """The last processor: JSON to the file, where there is one; the rest to the terminal."""
+
+    def __init__(self, form: str, file: _File | None) -> None:
+        self._json = structlog.processors.JSONRenderer()
+        self._console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        self._render: Any = self._json if form == "json" else self._console
+        self._file = file
+
+    def __call__(self, logger: Any, name: str, line: Line) -> str:
+        if self._file is not None:
+            text = str(self._json(logger, name, dict(line)))
+            self._file.handle(logging.LogRecord("", logging.INFO, "", 0, text, None, None))
+        return str(self._render(logger, name, line))
+
+
+class _Plain(logging.Formatter):
+    """Lines of libraries, secrets taken out."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__("%(name)s: %(message)s")
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line as it may be shown."""
+        return str(self._redactor.clean(super().format(record)))
+
+
+def configure(level: str, form: str, secrets: Iterable[str], file: str = "") -> Redactor:
+    """Set up structlog, the libraries' logging and the last traceback; return the redactor."""
     redactor = Redactor(secrets)
-    render: Any = structlog.processors.JSONRenderer()
-    if form == "console":
-        render = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             redactor,
-            render,
+            _Both(form, _open(file) if file else None),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
+        logger_factory=lambda *_names: _Terminal(),
+        cache_logger_on_first_use=False,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
+    libraries = logging.StreamHandler()
+    libraries.setFormatter(_Plain(redactor))
+    logging.basicConfig(level=logging.WARNING, handlers=[libraries], force=True)
     logging.getLogger("ccxt").setLevel(logging.ERROR)
+    sys.excepthook = _last_words(redactor)
     return redactor
+
+
+def _open(path: str) -> _File:
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return _File(path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"[log] file: cannot open {path}: {error.strerror}") from None
+
+
+def _last_words(redactor: Redactor) -> Any:
+    """Return the hook that prints the traceback that ends the process, secrets taken out."""
+
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        text = "".join(traceback.format_exception(kind, error, trace))
+        print(redactor.clean(text), file=sys.stderr)  # noqa: T201 - the last word
+
+    return show

@@ -22,6 +22,7 @@ from executor.errors import RetryableError, VenueError
 from executor.feed import Feed
 from executor.fence import Fence
 from executor.journal import Journal
+from executor.keys import check_keys
 from executor.lease import Lease
 from executor.loader import Loader, Policy
 from executor.lockstep import Lockstep
@@ -114,6 +115,10 @@ class Session:
         overview.parts.lease, overview.parts.loader = self._lease, self._loader
         self._help(tasks, supervisor, "publisher", self._publisher.run)
         await self._insist("connecting to the venue", self._venue.open)
+        environment = settings.trading.environment
+        await self._insist(
+            "checking the API key", partial(check_keys, self._venue, environment, self._clock)
+        )
         self._venue.check_symbols(settings.trading.symbols)
         overview.step = "loading the model"
         loaded = await self._loader.start()

@@ -179,6 +179,12 @@ class Venue:
         send = partial(self._trade.privatePostV5OrderCancel, request)
         await self.calls.change("cancel", send, fine=ORDER_GONE)
 
+    async def key_info(self) -> Mapping[str, Any]:
+        """Return what the venue says of our key, as it came."""
+        reply = await self.calls.query("key", self._trade.privateGetV5UserQueryApi)
+        found = reply.get("result") if isinstance(reply, Mapping) else None
+        return found if isinstance(found, Mapping) else {}
+
     async def set_leverage(self, symbol: str, leverage: float) -> None:
         """Set the leverage of a symbol; the same again is no error."""
         most = self.instruments[symbol].leverage_max

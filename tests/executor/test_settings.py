@@ -119,16 +119,23 @@ def test_every_missing_key_is_named_at_once(home: Path) -> None:
     assert "TRIBAR_VENUE__API_SECRET" in str(caught.value)
 
 
-def test_live_needs_a_written_confirmation_and_no_lockstep(home: Path) -> None:
+def test_live_needs_a_written_confirmation_a_token_and_no_lockstep(home: Path) -> None:
     live = MINIMAL + '[trading]\nenvironment = "live"\n'
+    with pytest.raises(InputError) as caught:
+        load(home, '[venue]\nurl = "u"\nws_url = "w"\n[trading]\nenvironment = "live"\n')
+    for missing in ("API_KEY", "API_SECRET", "CONTROL__TOKEN", "live_confirmation"):
+        assert missing in str(caught.value), "everything that is missing is named at once"
+    token = {"TRIBAR_CONTROL__TOKEN": "0123456789abcdef"}
     with pytest.raises(InputError, match="live_confirmation"):
-        load(home, live)
-    load(home, live + f'live_confirmation = "{LIVE_CONFIRMATION}"\n')
+        load(home, live, **token)
+    confirmed = live + f'live_confirmation = "{LIVE_CONFIRMATION}"\n'
+    with pytest.raises(InputError, match="TOKEN"):
+        load(home, confirmed)
+    load(home, confirmed, **token)
     with pytest.raises(InputError, match="lockstep"):
-        load(
-            home,
-            live + f'live_confirmation = "{LIVE_CONFIRMATION}"\n[feed]\nacknowledge_url="http://x"',
-        )
+        load(home, confirmed + '[feed]\nacknowledge_url="http://x"', **token)
+    with pytest.raises(InputError, match="16 characters"):
+        load(home, confirmed, TRIBAR_CONTROL__TOKEN="short-one")
 
 
 def test_paper_without_an_address_says_how_to_start_it(home: Path) -> None:
@@ -147,6 +154,22 @@ def test_no_secret_is_shown(home: Path) -> None:
     for secret in ("key-1234", "secret-1234", "hunter22"):
         assert secret not in shown
     assert set(settings.secrets()) == {"key-1234", "secret-1234", "hunter22"}
+
+
+def test_the_secret_pieces_of_addresses_are_known_and_hosts_are_not(home: Path) -> None:
+    settings = load(
+        home,
+        MINIMAL,
+        TRIBAR_ALERTS__URLS="tgram://123456789:AAFtoken0/77, discord://98765432100/Ab%2Ftoken1",
+        TRIBAR_ALERTS__PING_URL="https://hc-ping.com/5ca1ab1e-0000-4000-8000-000000000000",
+        TRIBAR_CONTROL__TOKEN="control-token-0001",
+    )
+    known = settings.secrets()
+    for secret in ("AAFtoken0", "98765432100", "Ab/token1", "control-token-0001"):
+        assert secret in known
+    assert any("5ca1ab1e" in secret for secret in known)
+    assert not {"hc-ping.com", "127.0.0.1", "https"} & set(known)
+    assert "AAFtoken0" not in repr(settings) + settings.model_dump_json()
 
 
 def test_the_hash_follows_the_numbers_and_not_the_secrets(home: Path) -> None:

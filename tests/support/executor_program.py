@@ -77,6 +77,7 @@ class ExecutorProgram:
             "model": {"registry_url": registry_url, "store": str(folder / f"{name}-models")},
             "journal": {"path": str(self.journal)},
             "health": {"port": self.port},
+            "log": {"file": str(folder / f"{name}.jsonl")},
             "limits": {"model_age_days_max": 100_000},
         }
         for section, values in (changes or {}).items():
