@@ -132,7 +132,10 @@ def _driver(kernel: Kernel) -> Callable[..., Any]:
         make = one_valued_ringed if kernel.ringed else one_valued
     else:
         make = many_valued_ringed if kernel.ringed else many_valued
-    return compiled(make(kernel.update, kernel.inputs))
+    loop = make(kernel.update, kernel.inputs)
+    # Compiled code from the cache is found by name: two loops of one name would be taken for one.
+    loop.__name__ = loop.__qualname__ = f"{kernel.update.__name__}_over_bars"
+    return compiled(loop, allocates=False)
 
 
 def _publish(

@@ -31,6 +31,11 @@ if _settings.USING_SVML:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# Windows become part of the loop that runs them: handing their rings to a call costs more than
+# the kernel itself. Others gain nothing by it and would take long to compile.
+INLINED = "features.kernels.windows"
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
+
 _registered: set[Callable[..., Any]] = set()
 
 
@@ -39,23 +44,27 @@ def compile_plain(*functions: Callable[..., Any]) -> None:
     for function in functions:
         if function not in _registered:
             _registered.add(function)
-            register_jitable(function)
+            inline = "always" if function.__module__.startswith(INLINED) else "never"
+            register_jitable(inline=inline)(function)
 
 
-def compiled(function: F) -> F:
+def compiled(function: F, *, allocates: bool = True) -> F:
     """Return ``function`` compiled on first call, cached on disk where a folder can be written.
 
     Plain functions of this package that it reaches, through globals or closure, are registered.
     The machine code equals the interpreted source bit for bit as long as the kernel rules hold.
+    One that says ``allocates=False`` makes no array: its arrays' references are not counted, which
+    would keep their numbers out of registers.
     """
     reached = _reachable(function)
     compile_plain(*(plain for plain in reached if plain is not function))
-    folder = _cache_folder(f"{function.__name__}-{_fingerprint(reached)}")
+    options = {**OPTIONS, "_nrt": allocates}
+    folder = _cache_folder(f"{function.__name__}-{_fingerprint(reached, options)}")
     before = _settings.CACHE_DIR
     try:
         if folder is not None:
             _settings.CACHE_DIR = str(folder)
-        make = numba.njit(error_model="numpy", nogil=True, cache=folder is not None)
+        make = numba.njit(cache=folder is not None, **options)
         return cast("F", make(function))
     finally:
         _settings.CACHE_DIR = before
@@ -83,9 +92,9 @@ def _named_values(function: Callable[..., Any]) -> dict[str, Any]:
     return {**names.globals, **names.nonlocals}
 
 
-def _fingerprint(functions: list[Callable[..., Any]]) -> str:
-    """Return a digest of the functions' text and of the constants they read."""
-    digest = hashlib.sha256(numba.__version__.encode())
+def _fingerprint(functions: list[Callable[..., Any]], options: dict[str, Any]) -> str:
+    """Return a digest of the functions' text, the constants they read and how they are compiled."""
+    digest = hashlib.sha256(f"{numba.__version__} {INLINED} {sorted(options.items())}".encode())
     for function in functions:
         digest.update(f"{function.__module__}.{function.__qualname__}\n".encode())
         digest.update(inspect.getsource(function).encode())

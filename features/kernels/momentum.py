@@ -9,7 +9,8 @@ import math
 from features.kernels.moving import Ema, ema, ema_start
 
 Returns = tuple[int, int, int]  # horizon, closes held, next slot
-Rsi = tuple[int, int, float, float, float]  # period, bars, last close, gains, losses
+# period, bars, last close, weight of the past, weight of the new, gains, losses
+Rsi = tuple[int, int, float, float, float, float, float]
 # fast and slow period, values, fast, slow, signal
 Macd = tuple[int, int, int, float, float, Ema]
 # period, bars, last high, low and close, smoothed range, rises and falls, ADX
@@ -46,7 +47,7 @@ def scaled_return(state: float, change: float, volatility: float) -> tuple[float
 
 def rsi_start(period: int) -> Rsi:
     """Return the state of :func:`rsi` before its first close."""
-    return (period, 0, 0.0, 0.0, 0.0)
+    return (period, 0, 0.0, (period - 1.0) / period, 1.0 / period, 0.0, 0.0)
 
 
 def rsi(state: Rsi, close: float) -> tuple[Rsi, float]:
@@ -55,10 +56,10 @@ def rsi(state: Rsi, close: float) -> tuple[Rsi, float]:
     0 to 100, 50 where nothing moved (TA-Lib says 0); NaN for the first n bars. Source: Wilder
     1978; TA-Lib ``RSI``.
     """
-    period, count, last, gains, losses = state
+    period, count, last, past, new, gains, losses = state
     count += 1
     if count == 1:
-        return (period, count, close, 0.0, 0.0), math.nan
+        return (period, count, close, past, new, 0.0, 0.0), math.nan
     change = close - last
     gain = max(0.0, change)
     loss = -change if change < 0.0 else 0.0
@@ -66,15 +67,15 @@ def rsi(state: Rsi, close: float) -> tuple[Rsi, float]:
         gains += gain
         losses += loss
         if count <= period:
-            return (period, count, close, gains, losses), math.nan
-        gains /= period
-        losses /= period
+            return (period, count, close, past, new, gains, losses), math.nan
+        gains *= new
+        losses *= new
     else:
-        gains = (gains * (period - 1) + gain) / period
-        losses = (losses * (period - 1) + loss) / period
+        gains = gains * past + gain * new
+        losses = losses * past + loss * new
     both = gains + losses
     value = 100.0 * (gains / both) if both > 0.0 else 50.0
-    return (period, count, close, gains, losses), value
+    return (period, count, close, past, new, gains, losses), value
 
 
 def macd_start(fast: int, slow: int, signal: int) -> Macd:

@@ -73,7 +73,7 @@ _ALL: Final = (
     Kernel(update=moving.ema_distance, start=moving.ema_distance_start, settled=_once, inputs=3),
     Kernel(
         update=windows.rolling_mean,
-        start=windows.moments_start,
+        start=windows.mean_start,
         settled=_anchored,
         inputs=2,
         ringed=True,

@@ -5,4 +5,4 @@ comments and docstrings; ``tests/features/test_schema.py`` recomputes it and pri
 an edit that could change a value cannot keep an old model loadable.
 """
 
-SOURCE_VERSION = "f9ad65328c4e160e"
+SOURCE_VERSION = "e5216be820eccbc6"

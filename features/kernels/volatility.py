@@ -7,10 +7,19 @@ the project is ``features.volatility.bar_volatility``, which :func:`realised` re
 import math
 
 from features.kernels.momentum import true_range
-from features.kernels.windows import Moments, Ring, moments, moments_start
+from features.kernels.windows import (
+    Mean,
+    Moments,
+    Ring,
+    mean_start,
+    moments,
+    moments_start,
+    rolling_mean,
+)
 from features.volatility import SQUARES_START, Squares, root_mean_square
 
-Atr = tuple[int, int, float, float]  # period, bars, last close, average
+# period, bars, last close, weight of the past, weight of the new, average
+Atr = tuple[int, int, float, float, float, float]
 Realised = tuple[int, Squares]  # window, its sum
 
 
@@ -30,20 +39,18 @@ def realised(state: Realised, ring: Ring, change: float, index: int) -> tuple[Re
     return (window, squares), value
 
 
-def parkinson_start(window: int) -> tuple[Moments, Ring]:
+def parkinson_start(window: int) -> tuple[Mean, Ring]:
     """Return state and ring of :func:`parkinson` before its first bar."""
-    return moments_start(window)
+    return mean_start(window)
 
 
-def parkinson(
-    state: Moments, ring: Ring, high: float, low: float, index: int
-) -> tuple[Moments, float]:
+def parkinson(state: Mean, ring: Ring, high: float, low: float, index: int) -> tuple[Mean, float]:
     """Parkinson's volatility per bar from ranges: sqrt(mean of log(high/low)² / (4·log 2)).
 
     A fraction; NaN for the first n-1 bars. Source: Parkinson 1980.
     """
     span = math.log(high / low)
-    state, mean, _ = moments(state, ring, span * span, index)
+    state, mean = rolling_mean(state, ring, span * span, index)
     if math.isnan(mean):
         return state, math.nan
     return state, math.sqrt(mean / 2.772588722239781) if mean > 0.0 else 0.0
@@ -51,7 +58,7 @@ def parkinson(
 
 def atr_start(period: int) -> Atr:
     """Return the state of :func:`atr` before its first bar."""
-    return (period, 0, 0.0, 0.0)
+    return (period, 0, 0.0, (period - 1.0) / period, 1.0 / period, 0.0)
 
 
 def atr(state: Atr, high: float, low: float, close: float) -> tuple[Atr, float]:
@@ -59,19 +66,19 @@ def atr(state: Atr, high: float, low: float, close: float) -> tuple[Atr, float]:
 
     Source: Wilder 1978; TA-Lib ``ATR``.
     """
-    period, count, last, value = state
+    period, count, last, past, new, value = state
     count += 1
     if count == 1:
-        return (period, count, close, 0.0), math.nan
+        return (period, count, close, past, new, 0.0), math.nan
     span = true_range(last, high, low)
     if count <= period + 1:
         value += span
         if count <= period:
-            return (period, count, close, value), math.nan
-        value /= period
+            return (period, count, close, past, new, value), math.nan
+        value *= new
     else:
-        value = (value * (period - 1) + span) / period
-    return (period, count, close, value), value
+        value = value * past + span * new
+    return (period, count, close, past, new, value), value
 
 
 def bollinger_start(window: int) -> tuple[Moments, Ring]:

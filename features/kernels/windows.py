@@ -11,15 +11,46 @@ registers.
 import math
 
 Ring = list[float]
-# window, values held, next slot, next renewal, anchor, sums of x - anchor and of its square
-Moments = tuple[int, int, int, int, float, float, float]
-Extreme = tuple[int, int, int, float]  # window, values held, next slot, largest of this block
+# window, values held, next slot, next renewal, 1/window, anchor, sum of x - anchor
+Mean = tuple[int, int, int, int, float, float, float]
+# the same, and the sum of the squares of x - anchor
+Moments = tuple[int, int, int, int, float, float, float, float]
+Extreme = tuple[int, int, float]  # window, next slot, largest of this block
 Channel = tuple[float, float]  # the last bar's low and high extremes
+
+
+def mean_start(window: int) -> tuple[Mean, Ring]:
+    """Return state and ring of :func:`rolling_mean` before its first value."""
+    return (window, 0, 0, 0, 1.0 / window, 0.0, 0.0), [0.0] * window
+
+
+def rolling_mean(state: Mean, ring: Ring, x: float, index: int) -> tuple[Mean, float]:
+    """Mean of the last n values; unit of x; NaN for the first n-1. Source: TA-Lib ``SMA``.
+
+    ``index`` is the absolute bar index of x; the sum is about an anchor, as in :func:`moments`.
+    """
+    window, held, slot, renewal, share, anchor, total = state
+    old = ring[slot] if held == window else anchor
+    ring[slot] = x
+    slot = slot + 1 if slot + 1 < window else 0
+    held = held if held == window else held + 1
+    if index >= renewal:
+        renewal = (index // window + 1) * window
+        anchor = x
+        total = 0.0
+        at = slot if held == window else 0
+        for _ in range(held):
+            total += ring[at] - anchor
+            at = at + 1 if at + 1 < window else 0
+    else:
+        total += (x - anchor) - (old - anchor)
+    state = (window, held, slot, renewal, share, anchor, total)
+    return state, anchor + total * share if held == window else math.nan
 
 
 def moments_start(window: int) -> tuple[Moments, Ring]:
     """Return state and ring of :func:`moments` before its first value."""
-    return (window, 0, 0, 0, 0.0, 0.0, 0.0), [0.0] * window
+    return (window, 0, 0, 0, 1.0 / window, 0.0, 0.0, 0.0), [0.0] * window
 
 
 def moments(state: Moments, ring: Ring, x: float, index: int) -> tuple[Moments, float, float]:
@@ -28,7 +59,7 @@ def moments(state: Moments, ring: Ring, x: float, index: int) -> tuple[Moments, 
     Population variance about the mean, from sums about an anchor of the window's own size, so
     that large levels cost no digits. ``index`` is the absolute bar index of x.
     """
-    window, held, slot, renewal, anchor, total, squares = state
+    window, held, slot, renewal, share, anchor, total, squares = state
     old = ring[slot] if held == window else anchor
     ring[slot] = x
     slot = slot + 1 if slot + 1 < window else 0
@@ -49,20 +80,14 @@ def moments(state: Moments, ring: Ring, x: float, index: int) -> tuple[Moments, 
         gone = old - anchor
         total += new - gone
         squares += new * new - gone * gone
-    state = (window, held, slot, renewal, anchor, total, squares)
+    state = (window, held, slot, renewal, share, anchor, total, squares)
     if held < window:
         return state, math.nan, math.nan
-    lean = total / window
+    lean = total * share
     mean = anchor + lean
-    variance = squares / window - lean * lean
+    variance = squares * share - lean * lean
     # Below 1e-8 of the mean a deviation is rounding, not movement.
     return state, mean, variance if variance > 1e-16 * (mean * mean) else 0.0
-
-
-def rolling_mean(state: Moments, ring: Ring, x: float, index: int) -> tuple[Moments, float]:
-    """Mean of the last n values; unit of x; NaN for the first n-1. Source: TA-Lib ``SMA``."""
-    state, mean, _ = moments(state, ring, x, index)
-    return state, mean
 
 
 def rolling_deviation(state: Moments, ring: Ring, x: float, index: int) -> tuple[Moments, float]:
@@ -82,9 +107,10 @@ def rolling_z(state: Moments, ring: Ring, x: float, index: int) -> tuple[Moments
 def extreme_start(window: int) -> tuple[Extreme, Ring]:
     """Return state and ring of :func:`rolling_max` and :func:`rolling_min`.
 
-    The ring holds this block's values, then the last block's maxima from each value to its end.
+    The ring holds this block's values, then the last block's maxima from each value to its end,
+    NaN while there was none.
     """
-    return (window, 0, 0, 0.0), [0.0] * (2 * window)
+    return (window, 0, 0.0), [0.0] * window + [math.nan] * window
 
 
 def rolling_max(state: Extreme, ring: Ring, x: float) -> tuple[Extreme, float]:
@@ -92,23 +118,19 @@ def rolling_max(state: Extreme, ring: Ring, x: float) -> tuple[Extreme, float]:
 
     Two comparisons a value, whatever the order (van Herk 1992).
     """
-    window, held, slot, top = state
+    window, slot, top = state
     ring[slot] = x
-    held = held if held == window else held + 1
     top = x if slot == 0 or x > top else top
     slot += 1
     if slot < window:
-        rest = ring[window + slot]
-        value = max(top, rest)
-    else:
-        value = top
-        slot = 0
-        largest = x
-        for k in range(window):
-            at = window - 1 - k
-            largest = max(largest, ring[at])
-            ring[window + at] = largest
-    return (window, held, slot, top), value if held == window else math.nan
+        # max keeps its first argument, so NaN until a block is full.
+        return (window, slot, top), max(ring[window + slot], top)
+    largest = x
+    for k in range(window):
+        at = window - 1 - k
+        largest = max(largest, ring[at])
+        ring[window + at] = largest
+    return (window, 0, top), top
 
 
 def rolling_min(state: Extreme, ring: Ring, x: float) -> tuple[Extreme, float]:

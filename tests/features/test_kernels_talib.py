@@ -58,9 +58,10 @@ def test_ema(period: int) -> None:
 
 
 def test_sma_and_deviation() -> None:
-    start = windows.moments_start
-    assert_equals(run(windows.rolling_mean, start(20), "close", "index", ringed=True), "SMA_20")
-    deviation = run(windows.rolling_deviation, start(20), "close", "index", ringed=True)
+    mean = run(windows.rolling_mean, windows.mean_start(20), "close", "index", ringed=True)
+    assert_equals(mean, "SMA_20")
+    started = windows.moments_start(20)
+    deviation = run(windows.rolling_deviation, started, "close", "index", ringed=True)
     assert_equals(deviation, "STDDEV_20")
 
 
