@@ -27,15 +27,21 @@ class Lockstep:
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
         self._done_ms = -1
+        self._openings = 0
         self.finished = False
 
-    async def acknowledge(self, close_ms: int) -> None:
-        """Say that everything up to ``close_ms`` is done; once for each close."""
-        if close_ms <= self._done_ms:
+    async def acknowledge(self, close_ms: int, openings: int) -> None:
+        """Say that everything up to ``close_ms`` is done: once, and again when asked again.
+
+        ``openings`` counts the pushes of bars whose predecessor was done already: one more is what
+        the market asks with.
+        """
+        if close_ms <= self._done_ms and openings == self._openings:
             return
-        while not await self._post(AcknowledgeBody(client=self._client, close_ms=close_ms)):
+        body = AcknowledgeBody(client=self._client, close_ms=close_ms, openings=True)
+        while not await self._post(body):
             await self._clock.sleep(PAUSE_S)
-        self._done_ms = close_ms
+        self._done_ms, self._openings = max(self._done_ms, close_ms), openings
 
     async def _post(self, body: AcknowledgeBody) -> bool:
         if self._session is None:

@@ -112,4 +112,4 @@ class Surroundings:
         if self._reconciler.due:
             await self._reconciler.ask()
         if self._inbox.empty() and not self._orders.in_flight:
-            await self._lockstep.acknowledge(close_ms)
+            await self._lockstep.acknowledge(close_ms, self._trader.openings)

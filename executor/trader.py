@@ -112,6 +112,7 @@ class Trader:
         self.closing = False
         self.generation = 0
         self.handled = 0
+        self.openings = 0
         orders.newest_close_ms = state.close_ms
 
     async def run(self) -> None:
@@ -129,6 +130,7 @@ class Trader:
             case CandlePushed() | BarsReady() if self.closing:
                 pass
             case CandlePushed():
+                self.openings += item.candle.open_ms == self.state.close_ms
                 self._feed.on_candle(item)
                 self._closes()
             case BarsReady():

@@ -9,6 +9,7 @@ shows nothing new changes nothing that a decision looks at.
 from dataclasses import replace
 
 from executor.core.contract import ExitReason, NoticeCode
+from executor.core.decide import is_passed
 from executor.core.draft import Draft
 from executor.core.events import VenuePosition, VenueSnapshot
 from executor.core.exits import after_close, exit_in_flight, protect, send_exit
@@ -206,38 +207,62 @@ def _stops(
     symbol = venue.symbol
     position = state.ledger.positions[symbol]
     if action is not Action.PROTECT:
-        moved = replace(position, stop_price=venue.stop_price, stop_verified=True, naked_since_ms=0)
+        moved = replace(
+            position,
+            stop_price=venue.stop_price,
+            stop_verified=True,
+            naked_since_ms=0,
+            protect_tries=0,
+        )
         state.ledger.positions[symbol] = moved
         return
     if exit_in_flight(state, symbol):
         return
     naked_since = position.naked_since_ms or time_ms
+    mark = venue.mark_price if venue.mark_price > 0.0 else state.ledger.mark(position)
     if venue.stop_price <= 0.0:
         position = replace(position, stop_verified=False, naked_since_ms=naked_since)
     if position.stop_price <= 0.0:
-        price = venue.mark_price if venue.mark_price > 0.0 else state.ledger.mark(position)
-        opening = default_opening(symbol, position.side, price, time_ms, params)
+        opening = default_opening(symbol, position.side, mark, time_ms, params)
         position = replace(position, stop_price=opening.stop_price)
+    position = replace(position, protect_tries=position.protect_tries + 1)
     state.ledger.positions[symbol] = position
-    if venue.stop_price <= 0.0 and time_ms - naked_since >= params.reconcile.naked_ms_max:
-        text = (
-            f"{symbol}: no stop at the venue for {time_ms - naked_since} ms; closing the position"
+    reason = _hopeless(position, venue, mark, time_ms, params)
+    if reason is None:
+        text = f"{symbol}: the venue shows stop {venue.stop_price}, ours is {position.stop_price}"
+        draft.notice(NoticeCode.STOP_MISSING, symbol, text, time_ms)
+        wanted = venue.take_price <= 0.0 and not is_passed(
+            -position.side, position.take_price, mark
         )
-        draft.notice(NoticeCode.NAKED_POSITION, symbol, text, time_ms)
-        price = state.ledger.mark(position)
-        send_exit(
-            state,
-            position,
-            leg=Leg.RECONCILE,
-            time_ms=time_ms,
-            price=price,
-            reason=ExitReason.NAKED,
-            draft=draft,
-        )
+        protect(position, time_ms, "missing stop", draft, with_take=wanted)
         return
-    text = f"{symbol}: the venue shows stop {venue.stop_price}, ours is {position.stop_price}"
-    draft.notice(NoticeCode.STOP_MISSING, symbol, text, time_ms)
-    protect(position, time_ms, "missing stop", draft)
+    text = (
+        f"{symbol}: the stop {position.stop_price} does not rest at the venue after "
+        f"{position.protect_tries - 1} requests, the market is at {mark}; closing the position"
+    )
+    draft.notice(NoticeCode.NAKED_POSITION, symbol, text, time_ms)
+    send_exit(
+        state,
+        position,
+        leg=Leg.RECONCILE,
+        time_ms=time_ms,
+        price=mark,
+        reason=reason,
+        draft=draft,
+    )
+
+
+def _hopeless(
+    position: Position, venue: VenuePosition, mark: float, time_ms: int, params: Params
+) -> ExitReason | None:
+    """Return why a position is better closed than protected once more, None where it is not."""
+    policy = params.reconcile
+    if is_passed(position.side, position.stop_price, mark):
+        return ExitReason.STOP
+    naked = venue.stop_price <= 0.0 and time_ms - position.naked_since_ms >= policy.naked_ms_max
+    if naked or position.protect_tries > policy.protect_tries_max:
+        return ExitReason.NAKED
+    return None
 
 
 def _balance(state: TradingState, snapshot: VenueSnapshot, params: Params, draft: Draft) -> None:

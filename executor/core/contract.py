@@ -315,10 +315,15 @@ class HealthRecord(TypedDict):
 
 
 class AcknowledgeBody(TypedDict):
-    """Body of ``POST acknowledge_url``: this client has done everything of this close."""
+    """Body of ``POST acknowledge_url``: this client has done everything of this close.
+
+    With ``openings``, fills at the next opening are followed by the openings once more, and the bar
+    goes on when the client has posted the same close again.
+    """
 
     client: str
     close_ms: int
+    openings: bool
 
 
 class AcknowledgeReply(TypedDict):

@@ -160,3 +160,8 @@ def beta_share(held: float, added: float, limit: float) -> float:
 def time_is_up(close_ms: int, deadline_ms: int) -> bool:
     """Say whether a position's time barrier is reached at this close."""
     return close_ms >= deadline_ms
+
+
+def is_passed(side: int, stop_price: float, price: float) -> bool:
+    """Say whether a market at ``price`` has reached a stop: a venue no longer takes it as one."""
+    return side * (price - stop_price) <= 0.0

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from executor.core.contract import ExitReason, Verdict
-from executor.core.decide import time_is_up
+from executor.core.decide import is_passed, time_is_up
 from executor.core.draft import Draft
 from executor.core.fills import quantise_price, quantise_quantity
 from executor.core.ideas import position_record
@@ -151,15 +151,20 @@ def after_entry(state: TradingState, order: Order, params: Params, draft: Draft)
         _ask(state, partial, draft)
 
 
-def protect(position: Position, time_ms: int, reason: str, draft: Draft) -> None:
-    """Ask that the position's stop and take rest at the venue."""
+def protect(
+    position: Position, time_ms: int, reason: str, draft: Draft, *, with_take: bool = True
+) -> None:
+    """Ask that the position's stop and take rest at the venue; only its stop where that is meant.
+
+    A request that names a take which the market has passed would be refused as a whole.
+    """
     draft.protections.append(
         Protect(
             client_order_id=client_order_id(position.symbol, time_ms, Leg.STOP),
             symbol=position.symbol,
             side=position.side,
             stop_price=position.stop_price,
-            take_price=position.take_price,
+            take_price=position.take_price if with_take else 0.0,
             reason=reason,
         )
     )
@@ -187,7 +192,11 @@ def _manage_stop(
     params: Params,
     draft: Draft,
 ) -> None:
-    """Move the stop as the exit plan says, from the next bar on."""
+    """Move the stop as the exit plan says, from the next bar on.
+
+    A stop that the next bar opens beyond is no order that a venue takes: the position leaves there
+    at once, at the price at which labels and simulation let such a stop gap.
+    """
     plan = position.plan
     if (
         plan.barriers_alone
@@ -209,15 +218,26 @@ def _manage_stop(
         trail_from_price,
     )
     stop = quantise_price(wanted, params.instruments[position.symbol].tick, side)
-    tightened = side * (stop - position.stop_price) > 0.0
-    moved = replace(
-        position, best_price=best, stop_price=stop if tightened else position.stop_price
-    )
-    state.ledger.positions[position.symbol] = moved
-    if tightened:
-        protect(moved, close_ms, "plan", draft)
-        record = position_record(state, moved, close_ms, Verdict.ADJUST, "plan", None)
-        draft.decisions.append(record)
+    position = replace(position, best_price=best)
+    state.ledger.positions[position.symbol] = position
+    if not side * (stop - position.stop_price) > 0.0:
+        return
+    if is_passed(side, stop, bar.next_open):
+        send_exit(
+            state,
+            position,
+            leg=Leg.EXIT,
+            time_ms=close_ms,
+            price=bar.next_open,
+            reason=ExitReason.STOP,
+            draft=draft,
+        )
+        return
+    position = replace(position, stop_price=stop)
+    state.ledger.positions[position.symbol] = position
+    protect(position, close_ms, "plan", draft, with_take=False)
+    record = position_record(state, position, close_ms, Verdict.ADJUST, "plan", None)
+    draft.decisions.append(record)
 
 
 def _ask(state: TradingState, intent: OrderIntent, draft: Draft) -> None:

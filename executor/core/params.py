@@ -162,7 +162,11 @@ class Tuning(_Checked):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconcile(_Checked):
-    """What to do where the venue and the ledger differ."""
+    """What to do where the venue and the ledger differ.
+
+    A position is closed when no stop rests for ``naked_ms_max``, or when ``protect_tries_max``
+    requests did not make its stop rest.
+    """
 
     adopt_unknown: bool = True
     default_loss: float = 0.01
@@ -172,6 +176,7 @@ class Reconcile(_Checked):
     balance_tolerance: float = 0.002
     grace_ms: int = 5_000
     naked_ms_max: int = 30_000
+    protect_tries_max: int = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

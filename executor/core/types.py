@@ -203,7 +203,8 @@ class Position:
     is the gross result of the part already closed, ``exit_value`` its turnover. The exit ``plan``
     acts on ``reference_price`` (the open at which the entry was decided), the barriers' fractions
     ``profit`` and ``loss``, ``best_price`` and ``partial_filled``. ``origin`` is "signal" or
-    "exchange"; ``naked_since_ms`` is when the venue first showed it without a stop (0 = never).
+    "exchange"; ``naked_since_ms`` is when the venue first showed it without a stop (0 = never), and
+    ``protect_tries`` how often in a row the venue showed another stop than ours.
     """
 
     symbol: str
@@ -233,6 +234,7 @@ class Position:
     origin: str = "signal"
     stop_verified: bool = False
     naked_since_ms: int = 0
+    protect_tries: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,8 @@
 Decides when the next move comes. Never decides what a move does (``mover``). Rule, in lockstep: the
 close of a bar is pushed only after every private message before it was handled, and the next bar
 begins only when every client has reported that close done; so nothing depends on anybody's speed.
+Clients that say so in their report act on fills at the opening too, before the bar goes on: such
+fills are followed by the openings once more, which they answer by a second report.
 """
 
 import asyncio
@@ -24,12 +26,16 @@ class Conductor:
     def __init__(self, exchange: Exchange, mover: Mover) -> None:
         self._exchange = exchange
         self._done: dict[str, int] = {}
+        self._at_openings: set[str] = set()
+        self._again: set[str] = set()
         self._reported = asyncio.Event()
         self.mover = mover
         self.pace = Pace(exchange.clock, exchange.settings.speed)
 
-    def acknowledge(self, client: str, close_ms: int) -> bool:
+    def acknowledge(self, client: str, close_ms: int, *, openings: bool = False) -> bool:
         """Note that ``client`` has done everything up to ``close_ms``; say whether that is all.
+
+        With ``openings`` it wants to be asked again where orders were filled at an opening.
 
         Raises
         ------
@@ -41,6 +47,10 @@ class Conductor:
                 f"close_ms {close_ms} is in the future; the last close is {self.mover.close_ms}"
             )
         self._done[client] = close_ms
+        if openings:
+            self._at_openings.add(client)
+        if close_ms == self.mover.close_ms:
+            self._again.add(client)
         self._reported.set()
         return self.mover.finished or close_ms >= self._exchange.market.end_ms
 
@@ -68,8 +78,8 @@ class Conductor:
         await self._everyone(mover.close_ms if mover.bars_done else -1)
         while mover.bars_left:
             await self.pace.begin(mover.open_ms)
-            if not mover.is_open:
-                mover.begin(0)
+            if not mover.is_open and mover.begin(0):
+                await self._act_at_opening()
             mover.whole()
             await self._exchange.hub.barrier(BARRIER_SECONDS)
             mover.close()
@@ -80,6 +90,18 @@ class Conductor:
         """Wait until as many clients as were announced have reported ``close_ms`` done."""
         wanted = self._exchange.settings.clients
         while sum(done >= close_ms for done in self._done.values()) < wanted:
+            self._reported.clear()
+            await self._reported.wait()
+
+    async def _act_at_opening(self) -> None:
+        """Let clients that want it act on what was filled at the opening."""
+        wanted = min(len(self._at_openings), self._exchange.settings.clients)
+        if not wanted:
+            return
+        await self._exchange.hub.barrier(BARRIER_SECONDS)
+        self._again.clear()
+        self.mover.show_opening()
+        while len(self._again & self._at_openings) < wanted:
             self._reported.clear()
             await self._reported.wait()
 

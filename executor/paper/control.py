@@ -37,7 +37,9 @@ class Control:
         try:
             params = await _body(request)
             client = params.needed("client")
-            finished = self._conductor.acknowledge(client, params.integer("close_ms", 0))
+            finished = self._conductor.acknowledge(
+                client, params.integer("close_ms", 0), openings=params.flag("openings")
+            )
         except (VenueError, InputError) as error:
             return _refused(error)
         return _json({"ok": True, "finished": finished})

@@ -48,11 +48,11 @@ class Mover:
         """Opening of the bar that is open or comes next."""
         return int(self._exchange.market.opens[self.bars_done])
 
-    def begin(self, count: int) -> None:
+    def begin(self, count: int) -> bool:
         """Open the next bar, which comes in ``count`` ticks, or at once where that is 0.
 
         Settlements up to the opening are booked first, then waiting orders take at it; those of a
-        symbol that has no bar here wait for its next one.
+        symbol that has no bar here wait for its next one. Says whether any order took.
         """
         self._journal.write(["begin", count])
         self._mischief.begin_bar(self.bars_done + 1, replayed=self._journal.is_replaying)
@@ -64,11 +64,21 @@ class Mover:
             if (index := series.index_of(open_ms)) >= 0
         }
         self._settle_until(open_ms)
+        told = exchange.log.lines
         exchange.match(here)
         self._plans = {}
         if count:
             series = exchange.market.series
             self._plans = {symbol: ticks(series[symbol], i, count) for symbol, i in here.items()}
+        return exchange.log.lines > told
+
+    def show_opening(self) -> None:
+        """Push the openings of the running bars once more; nothing moves."""
+        exchange = self._exchange
+        for topic in exchange.hub.topics():
+            parsed = parse_topic(exchange, topic)
+            if parsed is not None and parsed[0] == "kline":
+                self._push_kline(topic, parsed[2], INTERVAL_CODES[parsed[1]], self.open_ms)
 
     def whole(self) -> None:
         """Walk the whole bar at once; its fills bear its opening time, as the simulation's do."""

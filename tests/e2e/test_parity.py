@@ -96,9 +96,6 @@ async def test_real_candles(tmp_path: Path, valkey_url: str) -> None:
     is_telling(live, BARRIERS)
 
 
-# Open: a trailing stop that the next open has passed is refused by the exchange and taken as set by
-# the simulation, so plans that trail (PARTIAL) differ. These runs are red until the core answers
-# such a stop with a market exit.
 @pytest.mark.soak
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("plan", [BARRIERS, PARTIAL], ids=["barriers", "partial"])

@@ -121,6 +121,29 @@ async def test_rest_shows_the_past_and_the_opening_of_the_running_bar(folder: Pa
         assert ticker["result"]["list"][0]["lastPrice"] == running[1]
 
 
+async def test_a_client_that_asks_for_it_acts_at_the_opening_before_the_bar_goes_on(
+    folder: Path,
+) -> None:
+    own = options(folder, "--slippage-base", "0")
+    async with paper_here(*own) as paper, bybit_client(paper) as me:
+        public, private = await watching(me)
+        await acknowledge(paper, 0, openings=True)
+        await closed(public, NOW + STEP)
+        await me.rest.order("Buy", "1", orderLinkId="tb-1")
+        await acknowledge(paper, NOW + STEP, openings=True)
+        await public.until(lambda _: len(klines(public, confirm=False)) == 4)  # once more
+        assert [row["orderLinkId"] for row in trades(private)] == ["tb-1"]
+        entry = float(trades(private)[0]["execPrice"])
+        series = paper.exchange.market.series["BTCUSDT"].candles
+        high = series.high[int((NOW + STEP - series.open_ms[0]) // STEP)]
+        limit = f"{(entry + high) / 2:.1f}"
+        await me.rest.order("Sell", "0.4", price=limit, orderLinkId="tb-2", reduceOnly=True)
+        assert len(klines(public, confirm=True)) == 2
+        await acknowledge(paper, NOW + STEP, openings=True)
+        await closed(public, NOW + 2 * STEP)
+        assert [row["orderLinkId"] for row in trades(private)] == ["tb-1", "tb-2"]
+
+
 async def test_market_orders_fill_at_the_next_open_and_are_told_before_the_next_close(
     folder: Path,
 ) -> None:

@@ -164,9 +164,11 @@ async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
             await asyncio.sleep(0.005)
 
 
-async def acknowledge(paper: Paper, close_ms: int, client: str = "test") -> dict[str, Any]:
+async def acknowledge(
+    paper: Paper, close_ms: int, client: str = "test", **more: Any
+) -> dict[str, Any]:
     """Report ``close_ms`` done and return the reply."""
-    body = {"client": client, "close_ms": close_ms}
+    body = {"client": client, "close_ms": close_ms, **more}
     async with (
         aiohttp.ClientSession() as session,
         session.post(paper.acknowledge_url, json=body) as reply,
