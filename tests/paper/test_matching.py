@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.core.fills import Resting, RestingLimit, walk_bar
-from executor.paper.venue import matching
+from executor.paper.venue import matching, placing
 from executor.paper.venue.events import Executed, OrderChanged
+from executor.paper.venue.margin import totals
 from executor.paper.venue.orders import Status
 from features.costs import Costs
 from features.types import Candle
@@ -316,3 +317,27 @@ def test_a_fill_is_told_in_the_venues_order() -> None:
         ("OrderChanged", "StopLoss"),
         ("OrderChanged", "TakeProfit"),
     ]
+
+
+def test_an_order_at_the_market_that_waits_is_bound_at_the_market() -> None:
+    d = desk()
+    d.order("Buy", "10")
+    before = totals(d.state, d.account).order_margin
+    d.state.prices["AAAUSDT"] = D("110")
+    assert (before, totals(d.state, d.account).order_margin) == (D("100"), D("110"))
+
+
+def test_an_amended_order_needs_only_what_it_binds_more() -> None:
+    d = desk(balance="1000")
+    order = d.order("Buy", "80", price="99")  # binds 792 of 1000
+    placing.amend(
+        d.state, d.account, order, quantity=None, price=D("99.5"), trigger_price=None, bracket=None
+    )
+    assert totals(d.state, d.account).order_margin == D("796")
+
+
+def test_a_conditional_order_needs_its_margin_once() -> None:
+    d = desk(balance="1000")
+    order = d.order("Buy", "70", trigger_price="105", trigger_direction=1)  # 735 of 1000
+    d.walk("100", "106", "100", "106")
+    assert d.now(order).status is Status.FILLED

@@ -283,6 +283,22 @@ class Venue(RuleBasedStateMachine):
         assert (order.status is Status.FILLED) == (order.filled == order.quantity)
 
     @invariant()
+    def resting_orders_bind_their_margin(self) -> None:
+        """What is kept up order by order is what reckoning everything anew gives."""
+        for name, account in self.state.accounts.items():
+            expected = D(0)
+            for order in self.state.orders.open_of(name):
+                if order.reduce_only or order.status is Status.UNTRIGGERED:
+                    continue
+                held = self.held[order.key]
+                opposite = held * order.side.sign < 0
+                opening = max(D(0), order.left - abs(held)) if opposite else order.left
+                price = order.price or self.state.prices[order.symbol]
+                rate = 1 / account.leverage[order.symbol] + D(str(account.taker_fee))
+                expected += opening * price * rate
+            assert totals(self.state, account).order_margin == pytest.approx(expected, abs=CENT)
+
+    @invariant()
     def positions_and_orders_agree(self) -> None:
         for account in self.state.accounts.values():
             for key, position in account.positions.items():

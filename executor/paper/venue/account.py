@@ -72,7 +72,11 @@ class ClosedProfit:
 
 @dataclass(slots=True, kw_only=True)
 class Account:
-    """One account; ``api_key`` and ``secret`` sign its requests."""
+    """One account; ``api_key`` and ``secret`` sign its requests.
+
+    ``held`` are the positions that are not flat, by symbol and index; ``bound`` is the margin that
+    resting orders bind, by position (``margin.order_margin`` keeps it).
+    """
 
     name: str
     api_key: str
@@ -82,6 +86,9 @@ class Account:
     wallet: Decimal = ZERO
     booked: dict[Booking, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     positions: dict[PositionKey, Position] = field(default_factory=dict)
+    held: dict[PositionKey, Position] = field(default_factory=dict)
+    bound: dict[PositionKey, Decimal] = field(default_factory=dict)
+    bound_total: Decimal = ZERO
     leverage: dict[str, Decimal] = field(default_factory=dict)
     hedged: set[str] = field(default_factory=set)
     margin_mode: str = CROSS
@@ -111,4 +118,11 @@ class Account:
 
     def open_positions(self) -> list[Position]:
         """Return the positions that are not flat, by symbol and index."""
-        return sorted((p for p in self.positions.values() if p.quantity), key=lambda p: p.key)
+        return list(self.held.values())
+
+    def note(self, position: Position) -> None:
+        """Keep ``held`` after a fill of ``position``."""
+        if not position.quantity:
+            self.held.pop(position.key, None)
+        elif position.key not in self.held:
+            self.held = dict(sorted({**self.held, position.key: position}.items()))

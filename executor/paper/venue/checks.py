@@ -13,7 +13,16 @@ from executor.paper.venue.account import Account
 from executor.paper.venue.errors import VenueError
 from executor.paper.venue.instruments import Instrument
 from executor.paper.venue.margin import needed, totals
-from executor.paper.venue.orders import FALLING, RISING, ZERO, Bracket, Order, OrderRequest, Side
+from executor.paper.venue.orders import (
+    FALLING,
+    RISING,
+    ZERO,
+    Bracket,
+    Order,
+    OrderRequest,
+    PositionKey,
+    Side,
+)
 from executor.paper.venue.positions import Position
 from executor.paper.venue.state import VenueState
 
@@ -157,19 +166,28 @@ def check_reduces(position: Position, side: Side) -> None:
 
 
 def _check_counts(state: VenueState, request: OrderRequest, account: Account) -> None:
-    here = [o for o in state.orders.open_of(account.name) if o.symbol == request.symbol]
-    waiting = sum(o.status == "Untriggered" and o.stop_kind == "Stop" for o in here)
-    if request.trigger_price and waiting >= CONDITIONALS_MAX:
-        raise VenueError(
-            errors.TOO_MANY_CONDITIONALS,
-            "The number of stop orders exceeds the maximum allowable limit",
-        )
-    if len(here) >= ORDERS_MAX:
+    keys = [PositionKey(account.name, request.symbol, i) for i in account.indices(request.symbol)]
+    if request.trigger_price:
+        here = [order for key in keys for order in state.orders.open_at(key)]
+        waiting = sum(o.status == "Untriggered" and o.stop_kind == "Stop" for o in here)
+        if waiting >= CONDITIONALS_MAX:
+            raise VenueError(
+                errors.TOO_MANY_CONDITIONALS,
+                "The number of stop orders exceeds the maximum allowable limit",
+            )
+    if sum(map(state.orders.count_at, keys)) >= ORDERS_MAX:
         raise VenueError(errors.TOO_MANY_ORDERS, "Not allowed to have more than 500 active orders")
 
 
-def check_margin(state: VenueState, account: Account, order: Order) -> None:
-    """Refuse an order whose opening part the account cannot carry."""
+def check_margin(
+    state: VenueState, account: Account, order: Order, before: Order | None = None
+) -> None:
+    """Refuse an order whose opening part the account cannot carry.
+
+    ``before`` is the order as it rests now, whose margin is bound already.
+    """
     wanted = needed(state, account, order)
+    if before is not None:
+        wanted -= needed(state, account, before)
     if wanted > ZERO and wanted > totals(state, account).available:
         raise VenueError(errors.NOT_ENOUGH_BALANCE, "ab not enough for new order")

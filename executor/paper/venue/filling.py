@@ -49,6 +49,7 @@ def fill(
     fee = exact(fills.fee(float(quantity), float(price), rate))
     before, entry_price = position.sign, position.entry_price
     split = position.apply(order.side, quantity, price, state.now_ms)
+    state.note(account, position)
     _move_margin(account, position, split, price)
     account.book(Booking.TRADE, split.profit)
     account.book(Booking.FEE, -fee)

@@ -6,6 +6,7 @@ ended the margin; isolated margin at the bankruptcy price, so that the loss is t
 lies beyond is the insurance fund's.
 """
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 from executor.paper.venue.account import ISOLATED, Account
@@ -71,13 +72,16 @@ def liquidate(state: VenueState, account: Account, position: Position, price: De
     _bust(state, account, position, price)
 
 
-def sweep(state: VenueState) -> None:
-    """Liquidate at last prices whatever has no margin left: another symbol's loss took it."""
-    for _, account in sorted(state.accounts.items()):
+def sweep(state: VenueState, names: Iterable[str]) -> None:
+    """Liquidate at last prices what accounts have no margin for: another symbol's loss took it."""
+    for name in sorted(names):
+        account = state.accounts[name]
         for position in account.open_positions():
             last = state.prices[position.key.symbol]
             if position.quantity and cushion(state, account, position, last) <= ZERO:
                 liquidate(state, account, position, last)
+            elif account.margin_mode != ISOLATED:
+                break  # at last prices every position of a cross account has the same cushion
 
 
 def _bust(state: VenueState, account: Account, position: Position, price: Decimal) -> None:

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from executor.paper.venue.account import ISOLATED, Account
 from executor.paper.venue.events import PositionChanged, WalletChanged
-from executor.paper.venue.orders import ZERO, Order, Status
+from executor.paper.venue.orders import ZERO, Order, PositionKey, Status
 from executor.paper.venue.positions import Position, to_cent
 from executor.paper.venue.state import VenueState
 
@@ -29,12 +29,26 @@ def maintenance_margin(state: VenueState, position: Position, price: Decimal) ->
 
 
 def order_margin(state: VenueState, account: Account) -> Decimal:
-    """Return the initial margin that resting orders bind; orders that only reduce bind none."""
-    total = ZERO
-    for order in state.orders.open_of(account.name):
-        if not order.reduce_only and order.status is not Status.UNTRIGGERED:
-            total += needed(state, account, order)
-    return total
+    """Return the initial margin that resting orders bind; orders that only reduce bind none.
+
+    Only positions whose orders changed since the last call are reckoned anew.
+    """
+    floating: set[PositionKey] = set()
+    for key in state.orders.stale.get(account.name, ()):
+        orders = [o for o in state.orders.open_at(key) if _binds(o)]
+        # Rounded by position, so that the sum does not depend on the order of its parts.
+        margin = to_cent(sum((needed(state, account, order) for order in orders), ZERO))
+        account.bound_total += margin - account.bound.pop(key, ZERO)
+        if margin:
+            account.bound[key] = margin
+        if any(not order.price for order in orders):
+            floating.add(key)  # a market order that waits binds what the market asks
+    state.orders.stale[account.name] = floating
+    return account.bound_total
+
+
+def _binds(order: Order) -> bool:
+    return not order.reduce_only and order.status is not Status.UNTRIGGERED
 
 
 def needed(state: VenueState, account: Account, order: Order) -> Decimal:

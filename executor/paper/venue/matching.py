@@ -142,13 +142,11 @@ def _use_up(state: VenueState, order: Order, quantity: Decimal) -> None:
 
 def walk(state: VenueState, symbol: str, path: Path) -> None:
     """Move the price of ``symbol`` along ``path``; ends with the price at its end."""
-    keys = set(state.orders.keys.get(symbol, ()))
-    for account in state.accounts.values():
-        keys.update(p.key for p in account.open_positions() if p.key.symbol == symbol)
+    keys = {*state.orders.keys.get(symbol, ()), *state.holders.get(symbol, ())}
     for key in sorted(keys):
         _walk_position(state, key, path)
     state.prices[symbol] = path.end
-    sweep(state)
+    sweep(state, {key.account for key in keys})
 
 
 def _walk_position(state: VenueState, key: PositionKey, path: Path) -> None:
@@ -296,15 +294,21 @@ def _trigger(state: VenueState, account: Account, order: Order, at: Decimal) -> 
     # Never better than its trigger, and no better than the market once that has passed it.
     worse = max if order.side is Side.BUY else min
     reference = worse(at, order.trigger_price)
+    carried = order.reduce_only or _can_carry(state, account, order)
     order = announce(state, replace(order, status=Status.TRIGGERED, updated_ms=state.now_ms))
-    if not order.reduce_only:
-        try:
-            check_margin(state, account, order)
-        except VenueError:
-            _reject(state, order)
-            return
+    if not carried:
+        _reject(state, order)
+        return
     order = replace(order, status=Status.NEW)
     if is_marketable(order, reference):
         _take(state, order, reference)
     else:
         announce(state, order)
+
+
+def _can_carry(state: VenueState, account: Account, order: Order) -> bool:
+    try:
+        check_margin(state, account, order)
+    except VenueError:
+        return False
+    return True

@@ -147,32 +147,43 @@ class PositionKey:
 
 @dataclass(slots=True)
 class OrderTable:
-    """All orders since the start; live ones also by account and by the position they act on."""
+    """All orders since the start; live ones also by account and by the position they act on.
+
+    ``stale`` are, by account, the positions whose orders have changed since it was last emptied.
+    """
 
     by_id: dict[str, Order] = field(default_factory=dict)
     links: dict[tuple[str, str], str] = field(default_factory=dict)
     live: dict[PositionKey, dict[str, None]] = field(default_factory=dict)
     by_account: dict[str, dict[str, None]] = field(default_factory=dict)
     keys: dict[str, dict[PositionKey, None]] = field(default_factory=dict)
+    stale: dict[str, set[PositionKey]] = field(default_factory=dict)
 
     def save(self, order: Order) -> Order:
         """Store ``order`` as the newest state of its id."""
         self.by_id[order.order_id] = order
         if order.link_id:
             self.links[order.account, order.link_id] = order.order_id
-        at_key = self.live.setdefault(order.key, {})
+        key = order.key
+        self.stale.setdefault(order.account, set()).add(key)
+        at_key = self.live.setdefault(key, {})
         of_account = self.by_account.setdefault(order.account, {})
         if order.is_open:
             at_key.setdefault(order.order_id)
-            self.keys.setdefault(order.symbol, {}).setdefault(order.key)
+            self.keys.setdefault(order.symbol, {}).setdefault(key)
             of_account.setdefault(order.order_id)
         else:
             at_key.pop(order.order_id, None)
             of_account.pop(order.order_id, None)
             if not at_key:
-                del self.live[order.key]
-                self.keys.get(order.symbol, {}).pop(order.key, None)
+                del self.live[key]
+                self.keys.get(order.symbol, {}).pop(key, None)
         return order
+
+    def touch(self, account: str, symbol: str) -> None:
+        """Note that what the orders of a symbol bind has changed."""
+        touched = [key for key in self.keys.get(symbol, ()) if key.account == account]
+        self.stale.setdefault(account, set()).update(touched)
 
     def find(self, account: str, order_id: str, link_id: str) -> Order | None:
         """Return the account's order by id or, where that is empty, by link id."""
@@ -183,6 +194,10 @@ class OrderTable:
     def open_at(self, key: PositionKey) -> list[Order]:
         """Return the live orders of one position, oldest first."""
         return [self.by_id[order_id] for order_id in self.live.get(key, ())]
+
+    def count_at(self, key: PositionKey) -> int:
+        """Return how many orders of one position are live."""
+        return len(self.live.get(key, ()))
 
     def open_of(self, account: str) -> Iterator[Order]:
         """Yield the live orders of one account, oldest first."""

@@ -132,7 +132,7 @@ def amend(
     elif changed.status is Status.UNTRIGGERED:
         announce(state, changed)
     else:
-        check_margin(state, account, changed)
+        check_margin(state, account, changed, order)
         announce(state, changed)
         if is_marketable(changed, state.prices[order.symbol]):
             state.takers.append(changed.order_id)

@@ -88,10 +88,12 @@ def set_leverage(state: VenueState, account: Account, symbol: str, leverage: Dec
         raise VenueError(errors.LEVERAGE_UNCHANGED, "leverage not modified")
     before = account.leverage_of(symbol)
     account.leverage[symbol] = leverage
+    state.orders.touch(account.name, symbol)
     touched = [p for p in account.open_positions() if p.key.symbol == symbol]
     now = totals(state, account)
     if touched and now.equity < now.position_margin + now.order_margin:
         account.leverage[symbol] = before
+        state.orders.touch(account.name, symbol)
         raise VenueError(errors.NOT_ENOUGH_BALANCE, "ab not enough for new leverage")
     for position in touched:
         if account.margin_mode == ISOLATED:

@@ -14,7 +14,8 @@ from executor.paper.venue.account import Account
 from executor.paper.venue.errors import PARAMS_ERROR, VenueError
 from executor.paper.venue.events import Event, Executed
 from executor.paper.venue.instruments import Instrument, by_symbol
-from executor.paper.venue.orders import ZERO, OrderTable
+from executor.paper.venue.orders import ZERO, OrderTable, PositionKey
+from executor.paper.venue.positions import Position
 from executor.paper.venue.tampering import Tampering
 from features.costs import Costs
 
@@ -24,7 +25,7 @@ class VenueState:
     """The one mutable object of the core; the functions beside it are the only ones to change it.
 
     ``liquidity`` holds the base quantity that one order may still take in this bar; a symbol that
-    is not in it has no limit.
+    is not in it has no limit. ``holders`` are the positions in a symbol that are not flat.
     """
 
     seed: int
@@ -37,6 +38,7 @@ class VenueState:
     liquidity: dict[str, Decimal] = field(default_factory=dict)
     takers: list[str] = field(default_factory=list)
     executions: list[Executed] = field(default_factory=list)
+    holders: dict[str, dict[PositionKey, None]] = field(default_factory=dict)
     tampering: Tampering = field(default_factory=Tampering)
     insurance: Decimal = ZERO
     now_ms: int = 0
@@ -59,6 +61,15 @@ class VenueState:
         if found is None:
             raise VenueError(PARAMS_ERROR, "params error: symbol invalid")
         return found
+
+    def note(self, account: Account, position: Position) -> None:
+        """Keep what is known of open positions after a fill of ``position``."""
+        account.note(position)
+        here = self.holders.setdefault(position.key.symbol, {})
+        if position.quantity:
+            here.setdefault(position.key)
+        else:
+            here.pop(position.key, None)
 
     def drain(self) -> list[Event]:
         """Return the events since the last drain, oldest first."""
