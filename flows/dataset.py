@@ -1,6 +1,7 @@
 """Flow: from the lake's pinned candles to features of every symbol, kept for all trials.
 
-Wires only: what a market is and why one is left out, ``flows.research.market`` decides.
+Wires only: what a market is and why one is left out, ``flows.research.market`` decides; what may
+not be trained on, ``flows.quality``; what is masked, ``flows.lake.quarantine``.
 """
 
 from collections.abc import Sequence
@@ -12,13 +13,17 @@ from features.catalog import Catalog
 from features.costs import FlatFunding
 from features.errors import InputError
 from features.types import Funding
+from flows.lake.assess import verdicts
+from flows.lake.quarantine import outside
 from flows.lake.store import Lake
+from flows.lake.universe import memberships
 from flows.live_catalog import live_catalog
 from flows.plan import shelf
 from flows.research.market import Market, build_market, make_dataset
 from flows.settings import Settings, load_settings
 from flows.shelf import code_version, key_of, save_dataset
 from flows.showing import run_log, show_table
+from flows.universe import chosen_symbols
 
 
 @flow(name="dataset")
@@ -31,44 +36,37 @@ def dataset(
 ) -> dict[str, Any]:
     """Compute the features of every symbol and keep them under a key.
 
+    A symbol that `quality` failed is left out with its reasons; bars that it put aside are gaps.
+
     Returns
     -------
     dict
-        ``key``, ``symbols``, ``left_out`` {symbol: reason}, ``data_version``, ``content_sha256``,
+        ``key``, ``symbols``, ``left_out`` {symbol: reason}, ``notes`` {symbol: [line]} (what was
+        masked and what is to be known), ``data_version``, ``content_sha256``,
         ``bars`` {symbol: count}, ``start_ms``, ``end_ms``.
     """
     settings = load_settings()
-    log = run_log()
-    wanted = sorted(symbols or settings.data.symbols)
     step, where = interval or settings.data.interval, venue or settings.venue.id
+    wanted = sorted(symbols or chosen_symbols(settings, where))
     catalog = live_catalog()
     lake = Lake(settings.paths.lake)
-    pin = lake.pin(where, wanted, step, start_ms, end_ms)
+    allowed, left_out, notes = _judged(lake, where, step, wanted)
+    pin = lake.pin(where, allowed, step, start_ms, end_ms)
+    ask = _Ask(where, step, start_ms, end_ms, *_members(lake, settings, where))
     key = key_of(
         {
             "content": pin.content_sha256,
             "schema": catalog.schema_hash,
-            "symbols": wanted,
+            "symbols": allowed,
             "interval": step,
             "encoding": settings.model.encoding,
             "days_min": settings.model.history_days_min,
             "flat_funding": settings.model.flat_funding,
+            "universe": [ask.since_ms, ask.spans],
             "code": code_version(),
         }
     )
-    fixed = lake.at(pin.version)
-    markets, left_out = [], {}
-    for symbol in wanted:
-        log.info("features of %s", symbol)
-        try:
-            markets.append(
-                _market(fixed, settings, catalog, _Wanted(where, symbol, step, start_ms, end_ms))
-            )
-        except InputError as error:
-            left_out[symbol] = str(error)
-            log.warning("left out: %s", error)
-    if not markets:
-        raise InputError("no symbol can be trained on: " + "; ".join(left_out.values()))
+    markets = _markets(lake.at(pin.version), settings, catalog, allowed, ask, left_out, notes)
     found = make_dataset(catalog, markets, settings.model.encoding)
     facts = {
         "key": key,
@@ -76,6 +74,7 @@ def dataset(
         "interval": step,
         "symbols": list(found.symbols),
         "left_out": left_out,
+        "notes": {symbol: notes[symbol] for symbol in found.symbols if notes.get(symbol)},
         "data_version": pin.version,
         "content_sha256": pin.content_sha256,
         "bars": {m.symbol: m.candles.n for m in markets},
@@ -83,23 +82,89 @@ def dataset(
         "end_ms": max(int(m.candles.close_ms[-1]) for m in markets),
     }
     save_dataset(shelf(settings).dataset(key), found, facts)
-    _show(markets, left_out)
+    _show(markets, left_out, notes)
     return facts
 
 
-class _Wanted(NamedTuple):
-    """One symbol's series and span."""
+class _Ask(NamedTuple):
+    """The span of every symbol's series, and when each was in the universe."""
 
     venue: str
-    symbol: str
     interval: str
     start_ms: int | None
     end_ms: int | None
+    since_ms: int | None
+    spans: dict[str, list[tuple[int, int]]]
 
 
-def _market(lake: Lake, settings: Settings, catalog: Catalog, wanted: _Wanted) -> Market:
-    venue, symbol, interval, *span = wanted
-    funding: Funding | FlatFunding = lake.funding(venue, symbol, *span)
+def _judged(
+    lake: Lake, venue: str, interval: str, symbols: Sequence[str]
+) -> tuple[list[str], dict[str, str], dict[str, list[str]]]:
+    """Return who may be trained on, why the others may not, and what quality noted."""
+    allowed, left_out, notes = [], {}, {}
+    judged = verdicts(lake, venue, interval)
+    for symbol in symbols:
+        verdict = judged.get(symbol)
+        if verdict is None:
+            notes[symbol] = ["was not judged: run tribar quality"]
+            allowed.append(symbol)
+        elif verdict.verdict == "fail":
+            left_out[symbol] = f"{symbol}: quality failed it: {'; '.join(verdict.reasons)}"
+        else:
+            notes[symbol] = list(verdict.reasons)
+            allowed.append(symbol)
+    if not allowed:
+        raise InputError("no symbol can be trained on: " + "; ".join(left_out.values()))
+    return allowed, left_out, notes
+
+
+def _members(
+    lake: Lake, settings: Settings, venue: str
+) -> tuple[int | None, dict[str, list[tuple[int, int]]]]:
+    """Return when each symbol was in the automatic universe; a fixed list has no history."""
+    if settings.universe.mode == "fixed":
+        return None, {}
+    return memberships(lake, venue)
+
+
+def _markets(
+    lake: Lake,
+    settings: Settings,
+    catalog: Catalog,
+    symbols: Sequence[str],
+    ask: _Ask,
+    left_out: dict[str, str],
+    notes: dict[str, list[str]],
+) -> list[Market]:
+    """Return the markets with features; adds to ``left_out`` and ``notes``."""
+    log = run_log()
+    markets = []
+    for symbol in symbols:
+        log.info("features of %s", symbol)
+        try:
+            markets.append(_market(lake, settings, catalog, symbol, ask, notes))
+        except InputError as error:
+            left_out[symbol] = str(error)
+    for line in left_out.values():
+        log.warning("left out: %s", line)
+    for market in markets:
+        for line in notes.get(market.symbol, ()):
+            log.info("%s: %s", market.symbol, line)
+    if not markets:
+        raise InputError("no symbol can be trained on: " + "; ".join(left_out.values()))
+    return markets
+
+
+def _market(
+    lake: Lake,
+    settings: Settings,
+    catalog: Catalog,
+    symbol: str,
+    ask: _Ask,
+    notes: dict[str, list[str]],
+) -> Market:
+    span = ask.start_ms, ask.end_ms
+    funding: Funding | FlatFunding = lake.funding(ask.venue, symbol, *span)
     flat = settings.model.flat_funding
     if isinstance(funding, Funding) and funding.time_ms.size == 0:
         if flat is None:
@@ -108,11 +173,24 @@ def _market(lake: Lake, settings: Settings, catalog: Catalog, wanted: _Wanted) -
                 "(model.flat_funding)"
             )
         funding = FlatFunding(rate=flat)
-    candles = lake.candles(venue, symbol, interval, *span)
-    return build_market(symbol, candles, funding, catalog, days_min=settings.model.history_days_min)
+    candles = lake.candles(ask.venue, symbol, ask.interval, *span)
+    without = None
+    if ask.since_ms is not None and symbol in ask.spans:
+        without = outside(candles.close_ms, ask.since_ms, ask.spans[symbol])
+        if without.any():
+            share = f"{without.mean():.1%} of the bars are not decided on"
+            notes.setdefault(symbol, []).append(f"{share}: it was not in the universe then")
+    return build_market(
+        symbol,
+        candles,
+        funding,
+        catalog,
+        days_min=settings.model.history_days_min,
+        without=without,
+    )
 
 
-def _show(markets: Sequence[Market], left_out: dict[str, str]) -> None:
+def _show(markets: Sequence[Market], left_out: dict[str, str], notes: dict[str, list[str]]) -> None:
     rows: list[dict[str, Any]] = [
         {
             "symbol": m.symbol,
@@ -120,12 +198,12 @@ def _show(markets: Sequence[Market], left_out: dict[str, str]) -> None:
             "days": round(m.history_days, 1),
             "coverage": round(m.coverage, 4),
             "features": m.matrix.shape[1],
-            "left out": "",
+            "notes": "; ".join(notes.get(m.symbol, ())),
         }
         for m in markets
     ]
     rows += [
-        {"symbol": s, "bars": 0, "days": 0, "coverage": 0, "features": 0, "left out": why}
-        for s, why in left_out.items()
+        {"symbol": s, "bars": 0, "days": 0, "coverage": 0, "features": 0, "notes": f"LEFT OUT: {y}"}
+        for s, y in left_out.items()
     ]
     show_table("dataset", rows, "Markets with features")

@@ -21,6 +21,7 @@ from flows.register import register
 from flows.search import search
 from flows.settings import load_settings
 from flows.train import train
+from flows.universe import TrainingSymbols, training_symbols
 
 DAY_MS = 86_400_000
 
@@ -38,7 +39,7 @@ def retrain(
     Parameters
     ----------
     symbols
-        Venue ids such as BTCUSDT; those of `configs/flows.toml` where not given.
+        Venue ids such as BTCUSDT; the configured universe where not given.
     days
         How far back to train, in days.
     interval
@@ -54,15 +55,19 @@ def retrain(
         What each stage returned, by the stage's name.
     """
     settings = load_settings()
-    chosen = symbols or list(settings.data.symbols)
     step = interval or settings.data.interval
     length_ms = interval_ms(step)
     moment_ms = now_ms() if until is None else _utc_ms(until)
     end_ms = moment_ms // length_ms * length_ms
     start_ms = end_ms - (days or settings.data.days) * DAY_MS
     venue = settings.venue.id
-    fetched = ingest(chosen, step, start_ms, end_ms, venue)
-    verdicts = quality(chosen, step, venue)
+    chosen = (
+        TrainingSymbols(fetched=symbols, delisted=[])
+        if symbols
+        else training_symbols(settings, start_ms, end_ms)
+    )
+    fetched = ingest(chosen.fetched, step, start_ms, end_ms, venue)
+    verdicts = quality(chosen.all, step, venue)
     good = _trainable(verdicts)
     prepared = dataset(good, step, start_ms, end_ms, venue)
     searched = search(prepared["key"], trials)

@@ -44,7 +44,8 @@ def train(dataset_key: str, study_name: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``model_key``, ``folder``, ``metrics`` by split, ``records`` by name, ``trial``.
+        ``model_key``, ``folder``, ``metrics`` by split, ``records`` by name, ``trial``,
+        ``dropped_labels`` {symbol: count} (a bar is missing inside their span).
     """
     settings = load_settings()
     log = run_log()
@@ -56,6 +57,9 @@ def train(dataset_key: str, study_name: str) -> dict[str, Any]:
     recipe, terms = base_recipe(settings).with_point(best.point), trial_terms(settings, data)
     log.info("training the point of trial %d, the best of %d", best.number, len(records))
     trained = train_model(data, recipe, terms, machine(settings))
+    dropped = dict(trained.samples.dropped)
+    for symbol, count in dropped.items():
+        log.info("%s: %d labels are not used, a bar is missing inside their span", symbol, count)
     evidence = evaluate_model(trained, data, terms.judged_ms)
     origin = Origin(
         lake_version=facts["data_version"],
@@ -83,6 +87,7 @@ def train(dataset_key: str, study_name: str) -> dict[str, Any]:
         "point": best.point,
         "recipe": recipe.as_dict(),
         "trials": len(records),
+        "data": {"left_out": facts["left_out"], "notes": facts.get("notes", {}), "dropped_labels": dropped},
     }
     write_json(folder / "draft.json", told)
     _show(evidence, plots)
@@ -90,6 +95,7 @@ def train(dataset_key: str, study_name: str) -> dict[str, Any]:
         "model_key": key,
         "folder": str(folder),
         "trial": best.number,
+        "dropped_labels": dropped,
         "metrics": evidence.as_dict()["metrics"],
         "records": {name: dict(r.metrics) for name, r in evidence.test_records.items()},
     }

@@ -8,8 +8,15 @@ Decides which labels may not be used. Never touches prices or storage. The rule,
 3. A label whose span, from the signal's bar to its exit's bar, crosses a gap is not used: what
    happened in between is not known. The same holds for a span that would enter across a gap.
 
+4. In an automatic universe a bar is decided on only while its symbol was a member; at other bars
+   there are no features, so there is no label. Before the first recorded choice nobody's membership
+   is known: every symbol that ever was a member counts there (survivorship cannot be undone).
+5. A symbol with the verdict ``fail`` is left out whole.
+
 Rule for reviewers: nothing is filled, interpolated or clipped, here or anywhere before.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,3 +45,14 @@ def crosses_gap(candles: Candles, first: IntArray, last: IntArray) -> NDArray[np
     before = np.cumsum(jumps)
     crossed: NDArray[np.bool_] = before[last] != before[first]
     return crossed
+
+
+def outside(
+    times_ms: IntArray, since_ms: int, spans: Sequence[tuple[int, int]]
+) -> NDArray[np.bool_]:
+    """Return at which times, from ``since_ms`` on, none of the spans ``[start, end)`` holds."""
+    inside = times_ms < since_ms
+    for start, end in spans:
+        inside |= (times_ms >= start) & (times_ms < end)
+    answer: NDArray[np.bool_] = ~inside
+    return answer

@@ -15,10 +15,12 @@ from features.errors import InputError
 from features.suggest import unknown_name
 from flows.lake import tables
 from flows.lake.delta import until_committed
+from flows.lake.pages import Window
 from flows.lake.store import Lake
 from flows.lake.venue import VenueClient
 
 MINUTE_MS = 60_000
+FAR_MS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,3 +185,25 @@ def ever_members(lake: Lake, venue: str, start_ms: int, end_ms: int) -> list[str
         rows = scan.filter(pl.col(tables.VENUE) == venue, inside).select(tables.SYMBOL).collect()
         symbols |= set(rows[tables.SYMBOL])
     return sorted(symbols)
+
+
+def memberships(lake: Lake, venue: str) -> tuple[int | None, dict[str, list[Window]]]:
+    """Return when the first choice was made, and when each symbol was a member since.
+
+    Times are ``[start, end)``; the last choice holds until the next, and until ``FAR_MS`` where it
+    is the newest. Before the first choice nobody's membership is known.
+    """
+    scan = lake.delta.scan(tables.UNIVERSE)
+    if scan is None:
+        return None, {}
+    rows = scan.filter(pl.col(tables.VENUE) == venue).select("as_of_ms", tables.SYMBOL).collect()
+    times = sorted(set(rows["as_of_ms"].to_list()))
+    ends = dict(zip(times, [*times[1:], FAR_MS], strict=True))
+    spans: dict[str, list[Window]] = {}
+    for start, symbol in rows.sort("as_of_ms").iter_rows():
+        mine = spans.setdefault(symbol, [])
+        if mine and mine[-1][1] == start:
+            mine[-1] = (mine[-1][0], ends[start])
+        else:
+            mine.append((start, ends[start]))
+    return (times[0] if times else None), spans

@@ -287,10 +287,24 @@ def _made_of(story: Story) -> str:
         ("fitted on", f"{training['rows']:,} signals up to {_day(training['fit_end_ms'])}"),
     ]
     rows = [(name, Html(f"<code>{escape(str(value))}</code>")) for name, value in facts]
+    data = story.draft.get("data", {})  # drafts of earlier versions have none
+    told = [
+        *((symbol, "left out", why) for symbol, why in data.get("left_out", {}).items()),
+        *(
+            (symbol, "masked", line)
+            for symbol, row in data.get("notes", {}).items()
+            for line in row
+        ),
+        *(
+            (symbol, "masked", f"{count:,} labels cross a gap and are not used")
+            for symbol, count in data.get("dropped_labels", {}).items()
+        ),
+    ]
     return section(
         "What it is made of",
         "The same data, code, parameters and seed give the same bundle, to the bit.",
         table(("symbol", "days of history", "coverage"), symbols),
+        table(("symbol", "quality", "why"), told, sign=True) if told else "",
         table(("", ""), rows, sign=True),
     )
 

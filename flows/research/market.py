@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.batch import feature_matrix
 from features.catalog import Catalog
@@ -52,7 +53,7 @@ class Market:
     matrix: FloatArray
     volatility: FloatArray
     first: int
-    """First bar on which every feature is a number."""
+    """First bar on which every feature can be computed."""
 
     @property
     def history_days(self) -> float:
@@ -74,8 +75,12 @@ def build_market(
     catalog: Catalog,
     *,
     days_min: float,
+    without: NDArray[np.bool_] | None = None,
 ) -> Market:
     """Return the market of a symbol.
+
+    ``without`` marks bars, by their close, on which nothing may be decided (the symbol was not in
+    the universe then): their row of features is NaN but for the volatility, that fills need.
 
     Raises
     ------
@@ -104,12 +109,18 @@ def build_market(
     if whole.size == 0:
         worst = catalog.names[int(np.argmin(counts))]
         raise InputError(f"{symbol}: no bar has all features; {worst} is the rarest")
+    volatility = np.ascontiguousarray(matrix[:, catalog.names.index(VOLATILITY)])
+    if without is not None and without.any():
+        if without[whole].all():
+            raise InputError(f"{symbol}: was not in the universe on any bar that has features")
+        matrix[without] = np.nan
+        matrix[:, catalog.names.index(VOLATILITY)] = volatility
     return Market(
         symbol=symbol,
         candles=candles,
         funding=funding,
         matrix=matrix,
-        volatility=np.ascontiguousarray(matrix[:, catalog.names.index(VOLATILITY)]),
+        volatility=volatility,
         first=int(whole[0]),
     )
 

@@ -2,11 +2,12 @@
 
 Decides which bars become events (a tradable primary signal with every feature present), labels and
 weighs them, and puts all symbols in one pool by time. Never fits and never splits. Rule: a symbol
-without an event is left out with the reason, and a row whose label the data cut short is dropped.
+without an event is left out with the reason; a row whose label the data cut short, or whose span
+crosses a gap (``flows.lake.quarantine``), is dropped, and the latter are counted.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from features.meta import model_matrix, model_names
 from features.signals_batch import Signals, signals_batch
 from features.types import FloatArray, IntArray
 from features.weights import average_uniqueness
+from flows.lake.quarantine import crosses_gap
 from flows.research.book import Prices, RoundTrips
 from flows.research.market import Dataset, Market
 from flows.research.recipe import Recipe
@@ -28,6 +30,7 @@ class Samples:
 
     ``x`` has shape (n, len(names)); ``symbol`` numbers ``symbols``; ``weight`` is average
     uniqueness; [``start_ms``, ``end_ms``] is the closed span from decision to the label's end.
+    ``dropped`` counts, by symbol, the labels that were not used because a bar is missing inside.
     """
 
     names: tuple[str, ...]
@@ -48,6 +51,7 @@ class Samples:
     entry_price: FloatArray
     start_ms: IntArray
     end_ms: IntArray
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -98,8 +102,11 @@ def draw_samples(dataset: Dataset, recipe: Recipe) -> Samples:
     symbols = dataset.symbols
     drawn: list[tuple[int, _Rows]] = []
     left_out: dict[str, str] = {}
+    dropped: dict[str, int] = {}
     for number, market in enumerate(dataset.markets):
-        rows = _rows(market, dataset, recipe)
+        rows, crossing = _rows(market, dataset, recipe)
+        if crossing:
+            dropped[market.symbol] = crossing
         if rows is None:
             left_out[market.symbol] = "no tradable signal in the whole history"
         else:
@@ -121,6 +128,7 @@ def draw_samples(dataset: Dataset, recipe: Recipe) -> Samples:
         names=model_names(dataset.catalog.names, symbols, dataset.encoding),
         symbols=symbols,
         left_out=left_out,
+        dropped=dropped,
         weight=average_uniqueness(
             pooled["start_ms"],
             pooled["end_ms"],
@@ -137,14 +145,15 @@ def prices(dataset: Dataset) -> list[Prices]:
     return [Prices(close=m.candles.close, close_ms=m.candles.close_ms) for m in dataset.markets]
 
 
-def _rows(market: Market, dataset: Dataset, recipe: Recipe) -> _Rows | None:
+def _rows(market: Market, dataset: Dataset, recipe: Recipe) -> tuple[_Rows | None, int]:
+    """Return the symbol's events, and how many labels a gap took."""
     signals = signals_batch(market.matrix, dataset.catalog, recipe.signal)
     tradable = signals.side != 0
     tradable[: market.first] = False
     events = np.flatnonzero(tradable)
     events = events[np.isfinite(market.matrix[events]).all(axis=1)].astype(np.int64)
     if events.size == 0:
-        return None
+        return None, 0
     labels = triple_barrier(
         market.candles,
         events,
@@ -160,11 +169,12 @@ def _rows(market: Market, dataset: Dataset, recipe: Recipe) -> _Rows | None:
         volatility=market.volatility,
         plan=recipe.exit_plan,
     )
-    kept = np.flatnonzero(~labels.truncated)
+    crossing = ~labels.truncated & crosses_gap(market.candles, events, labels.exit_index)
+    kept = np.flatnonzero(~labels.truncated & ~crossing)
     if kept.size == 0:
-        return None
+        return None, int(crossing.sum())
     at = events[kept]
-    return _Rows(
+    rows = _Rows(
         x=model_matrix(
             market.matrix[at],
             _at(signals, at),
@@ -185,6 +195,7 @@ def _rows(market: Market, dataset: Dataset, recipe: Recipe) -> _Rows | None:
         start_ms=labels.start_ms[kept],
         end_ms=labels.end_ms[kept],
     )
+    return rows, int(crossing.sum())
 
 
 def _at(signals: Signals, bars: IntArray) -> Signals:

@@ -160,7 +160,7 @@ def run(
 
 def tape(market: Market) -> Tape:
     """Return what the core sees of a market; bars before the warm-up have no features."""
-    warm = np.where(np.isfinite(market.matrix).all(axis=1), market.volatility, np.nan)
+    warm = np.where(np.arange(market.candles.n) >= market.first, market.volatility, np.nan)
     return Tape(
         symbol=market.symbol,
         candles=market.candles,
