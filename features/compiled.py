@@ -33,7 +33,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # Windows become part of the loop that runs them: handing their rings to a call costs more than
 # the kernel itself. Others gain nothing by it and would take long to compile.
-INLINED = "features.kernels.windows"
+INLINED = ("features.kernels.windows", "features.kernels.volatility")
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 
 _registered: set[Callable[..., Any]] = set()
@@ -44,7 +44,7 @@ def compile_plain(*functions: Callable[..., Any]) -> None:
     for function in functions:
         if function not in _registered:
             _registered.add(function)
-            inline = "always" if function.__module__.startswith(INLINED) else "never"
+            inline = "always" if function.__module__ in INLINED else "never"
             register_jitable(inline=inline)(function)
 
 

@@ -58,10 +58,10 @@ def root_mean_square(
     if index >= renewal:
         renewal = (index // window + 1) * window
         total = 0.0
-        at = slot if held == window else 0
-        for _ in range(held):
+        for at in range(slot, held):
             total += ring[at]
-            at = at + 1 if at + 1 < window else 0
+        for at in range(slot):
+            total += ring[at]
     else:
         total += square - old
     state = (held, slot, renewal, total)

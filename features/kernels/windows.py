@@ -38,10 +38,11 @@ def rolling_mean(state: Mean, ring: Ring, x: float, index: int) -> tuple[Mean, f
         renewal = (index // window + 1) * window
         anchor = x
         total = 0.0
-        at = slot if held == window else 0
-        for _ in range(held):
+        # Oldest first; a ring that is not full begins at 0 and ends before its slot.
+        for at in range(slot, held):
             total += ring[at] - anchor
-            at = at + 1 if at + 1 < window else 0
+        for at in range(slot):
+            total += ring[at] - anchor
     else:
         total += (x - anchor) - (old - anchor)
     state = (window, held, slot, renewal, share, anchor, total)
@@ -69,12 +70,14 @@ def moments(state: Moments, ring: Ring, x: float, index: int) -> tuple[Moments, 
         anchor = x
         total = 0.0
         squares = 0.0
-        at = slot if held == window else 0
-        for _ in range(held):
+        for at in range(slot, held):
             away = ring[at] - anchor
             total += away
             squares += away * away
-            at = at + 1 if at + 1 < window else 0
+        for at in range(slot):
+            away = ring[at] - anchor
+            total += away
+            squares += away * away
     else:
         new = x - anchor
         gone = old - anchor
