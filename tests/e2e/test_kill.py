@@ -8,6 +8,7 @@ longer, so no stated rule lets a list of orders differ.
 
 import asyncio
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,19 @@ import numpy as np
 import pytest
 
 from executor.core.events import FillReceived
-from tests.support.bundles import COLUMNS
+from tests.support.bundles import COLUMNS, SYMBOLS
 from tests.support.executor_program import ExecutorProgram
-from tests.support.rehearsal import Stage, account, prepared, rows, simulated_market, traded
+from tests.support.rehearsal import (
+    BARRIERS,
+    PARTIAL,
+    Scenario,
+    Stage,
+    account,
+    prepared,
+    rows,
+    simulated_market,
+    traded,
+)
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 SETTLED_S = 30.0
@@ -95,10 +106,9 @@ async def same_positions(stage: Stage, journal: Path) -> None:
     assert all(position.stop_price > 0.0 for position in positions)
 
 
-async def killed_often(folder: Path, redis_url: str, *, bars: int, kills: int, seed: int) -> None:
-    scenario = simulated_market(bars, columns=COLUMNS)
+async def killed_often(scenario: Scenario, folder: Path, url: str, kills: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    async with prepared(scenario, folder, redis_url) as stage:
+    async with prepared(scenario, folder, url) as stage:
         program = stage.program(changes=IN_DOUBT)
         done = 0
         try:
@@ -117,7 +127,7 @@ async def killed_often(folder: Path, redis_url: str, *, bars: int, kills: int, s
                 program.start()
                 if done % 5 == 0:
                     await caught_up(program, fills)
-            await program.until_finished(60.0 + 0.2 * bars)
+            await program.until_finished(60.0 + 0.2 * scenario.bars)
             program.signal(signal.SIGTERM)
             assert await program.stopped(10.0) == 0
         finally:
@@ -130,21 +140,23 @@ async def killed_often(folder: Path, redis_url: str, *, bars: int, kills: int, s
         filled = [f.client_order_id for f in live.fills if f.client_order_id in set(entries)]
         assert len(entries) == len(set(entries))
         assert len(filled) == len(set(filled)), "a signal was entered twice"
-        assert len(live.close_ms) == bars, "a close was left out"
+        assert len(live.close_ms) == scenario.bars, "a close was left out"
         simulated = await stage.simulated(program, live.close_ms[0])
         live = live.until(simulated.close_ms[-1])
         assert live.intents == simulated.intents, "the run is not the undisturbed one"
         assert len(live.trades) == len(simulated.trades)
 
 
-@pytest.mark.soak
 @pytest.mark.timeout(300)
 async def test_twenty_kills(tmp_path: Path, valkey_url: str) -> None:
-    await killed_often(tmp_path, valkey_url, bars=500, kills=20, seed=11)
+    """Two symbols: a start loads less history, and there are twenty of them."""
+    scenario = replace(simulated_market(300, columns=COLUMNS), symbols=SYMBOLS[:2])
+    await killed_often(scenario, tmp_path, valkey_url, kills=20, seed=11)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("seed", range(10))
 async def test_two_hundred_kills(tmp_path: Path, valkey_url: str, seed: int) -> None:
-    await killed_often(tmp_path, valkey_url, bars=700, kills=20, seed=seed)
+    scenario = simulated_market(700, columns=COLUMNS, plan=PARTIAL if seed % 2 else BARRIERS)
+    await killed_often(scenario, tmp_path, valkey_url, kills=20, seed=seed)
