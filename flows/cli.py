@@ -48,7 +48,7 @@ COMMANDS: Final = (
     ),
     ("ingest", "data:ingest", DATA, "Bring candles into the lake, from the venue or from files."),
     ("quality", "data:quality", DATA, "Judge the lake's candles, symbol by symbol."),
-    ("coverage", "data:coverage", DATA, "List what the lake holds."),
+    ("coverage", "data:coverage", DATA, "Say which symbols can be trained on, and why not."),
     ("lake", "lake:app", DATA, "Export stored candles, compact the lake's files."),
     (
         "features",

@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 
 from features.errors import InputError
 from flows.clock import monotonic_s
+from flows.lake.errors import LakeError, VenueError
 from flows.prefect_api import FlowRun, PrefectApi
 from flows.processes import Program, ProgramError, running, spawn
 from flows.services import Services
@@ -25,8 +26,11 @@ POLL_S: Final = 0.5
 SERVE_READY: Final = "flows are served:"
 SERVE_TIMEOUT_S: Final = 120.0
 PICK_UP_TIMEOUT_S: Final = 180.0
+# What a flow raises where its input is at fault, by name: all of them are InputError.
+BAD_INPUT: Final = (InputError.__name__, LakeError.__name__, VenueError.__name__)
 TITLES: Final = {
     "ingest": "Ingest",
+    "universe": "Universe",
     "quality": "Quality",
     "dataset": "Dataset",
     "search": "Search",
@@ -211,6 +215,6 @@ def _check(run: FlowRun, page: str) -> None:
     if run.state == "COMPLETED":
         return
     reason = run.message.partition("encountered an exception: ")[2] or run.message or run.state
-    if reason.startswith("InputError"):
+    if reason.partition(":")[0] in BAD_INPUT:
         raise InputError(reason.partition(": ")[2].strip("'\""))
     raise ProgramError(f"{run.flow} did not complete: {reason.splitlines()[0]} (see {page})")

@@ -31,6 +31,7 @@ from flows.retrain import retrain
 from flows.runs import SERVE_READY
 from flows.services import PROBE_TIMEOUT_S, Service, answers
 from flows.settings import Settings, load_settings
+from flows.universe_refresh import refresh_cron, universe
 
 POLL_S: Final = 1.0
 PROBE_EVERY_S: Final = 0.5
@@ -81,9 +82,13 @@ def wait_for_prefect(settings: Settings) -> str:
 
 
 async def deployments(settings: Settings, api: PrefectApi) -> list[RunnerDeployment]:
-    """Return what is offered: `retrain` with its schedule, `ingest` and `quality` on demand."""
+    """Return what is offered: `retrain` by schedule, `ingest`, `quality`, `universe` on demand.
+
+    An automatic universe is refreshed by schedule too, and chooses the symbols of the others.
+    """
     data, schedule = settings.data, settings.schedule
-    symbols = list(data.symbols)
+    is_fixed = settings.universe.mode == "fixed"
+    symbols = list(data.symbols) if is_fixed else None
     offered: list[tuple[Flow[..., Any], dict[str, Any], str]] = [
         (
             retrain,
@@ -92,6 +97,7 @@ async def deployments(settings: Settings, api: PrefectApi) -> list[RunnerDeploym
         ),
         (ingest, {"symbols": symbols, "interval": data.interval}, ""),
         (quality, {"symbols": symbols, "interval": data.interval}, ""),
+        (universe, {}, "" if is_fixed else refresh_cron(settings.universe.refresh_minutes)),
     ]
     return [await _deployment(settings, api, *one) for one in offered]
 

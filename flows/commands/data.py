@@ -5,12 +5,14 @@ do.
 Rule: a symbol that cannot be used comes with the reason.
 """
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from features.errors import InputError
 from features.intervals import interval_ms
+from flows.champion_symbols import champion_symbols
 from flows.clock import now_ms
 from flows.commands.frame import (
     JsonFile,
@@ -23,16 +25,17 @@ from flows.commands.frame import (
 )
 from flows.commands.serving import run_served
 from flows.lake.assess import verdicts
+from flows.lake.coverage import Goals
+from flows.lake.coverage import coverage as covered
 from flows.lake.fileread import Reading
 from flows.lake.files import import_files
 from flows.lake.store import Lake
-from flows.lake.tables import CANDLES, Series
+from flows.lake.universe import history
 from flows.settings import Settings, load_settings
 from flows.terminal import Stages
 
 DAY_MS = 86_400_000
-WORDS = (("pass", "covered"), ("warn", "covered, with remarks"), ("fail", "blocked"))
-STATES = dict(WORDS)
+STATUSES = ("covered", "short", "untrained", "blocked")
 COVERAGE = (
     "venue",
     "symbol",
@@ -42,7 +45,7 @@ COVERAGE = (
     "to",
     "days",
     "share",
-    "state",
+    "status",
     "why",
 )
 
@@ -74,7 +77,7 @@ def ingest(
     venue
         For files: the venue that the candles are of; [venue] id where not given.
     symbol
-        Venue ids; those of configs/flows.toml where not given.
+        Venue ids; the universe of configs/flows.toml where not given.
     days
         How far back, in days.
     interval
@@ -89,7 +92,7 @@ def ingest(
         reading = Reading(columns=_columns(column), naive_is_utc=naive_is_utc)
         return _import(settings, from_files, venue or settings.venue.id, reading, json)
     parameters: dict[str, Any] = {
-        "symbols": split_symbols(symbol) or list(settings.data.symbols),
+        "symbols": split_symbols(symbol),
         "interval": interval or settings.data.interval,
         "start_ms": now_ms() - (days or settings.data.days) * DAY_MS,
     }
@@ -100,49 +103,98 @@ def ingest(
 
 
 def coverage(*, json: JsonFile = None) -> int:
-    """List what the lake holds: symbols, range, days, share of bars, and whether they can train.
+    """Say of each symbol: covered, short, untrained or blocked, and why.
 
-    A symbol is covered when `tribar quality` has passed it, and blocked from training when it has
-    failed: for a short history, missing bars or candles that cannot be true.
+    covered: enough history, passed by `tribar quality`. short: may be trained on, with fewer days
+    than wanted. untrained: may be trained on, but the champion does not know it. blocked: kept out
+    of training. What is wanted and what is the least: [coverage] and [quality] of
+    configs/flows.toml.
     """
     settings = load_settings()
     lake = Lake(settings.paths.lake)
-    rows = [coverage_row(lake, series) for series in lake.series()]
+    goals = Goals(
+        days=settings.coverage.days,
+        days_min=settings.quality.history_days_min,
+        coverage_min=settings.quality.coverage_min,
+    )
+    trained = champion_symbols(settings)
+    held = _held(lake, settings)
+    rows = [
+        line
+        for (venue, interval), symbols in held.items()
+        for line in _lines(lake, settings, goals, trained, venue, interval, symbols)
+    ]
     write_json(json, [dict(zip(COVERAGE, row, strict=True)) for row in rows])
-    if not rows:
+    if all(row[3] == 0 for row in rows):
         console().print("The lake is empty. Fetch candles with [bold]tribar ingest[/].")
         return 0
-    shown = [
-        (*row[1:4], _day(row[4]), _day(row[5]), row[6], row[7], f"{row[8]}: {row[9]}".rstrip(": "))
-        for row in rows
-    ]
-    for venue in sorted({str(row[0]) for row in rows}):
-        mine = [line for line, row in zip(shown, rows, strict=True) if row[0] == venue]
-        console().print(table(venue, (*COVERAGE[1:8], "training"), mine))
+    for venue in dict.fromkeys(venue for venue, _ in held):
+        mine = [
+            (*row[1:4], _day(row[4]), _day(row[5]), row[6], f"{row[7]:.2%}", row[8], row[9])
+            for row in rows
+            if row[0] == venue
+        ]
+        console().print(table(venue, COVERAGE[1:], mine))
+    counts = Counter(str(row[8]) for row in rows)
+    told = ", ".join(f"{counts[word]} {word}" for word in STATUSES if counts[word])
+    console().print(
+        f"{told}. Wanted: {goals.days:g} days; at least {goals.days_min:g} days and "
+        f"{goals.coverage_min:.0%} of the bars."
+    )
+    if trained is None:
+        console().print("No MLflow runs, so nobody knows a champion and none counts as untrained.")
     return 0
 
 
-def coverage_row(lake: Lake, series: Series) -> tuple[object, ...]:
-    """Return one line of the coverage, in the order of :data:`COVERAGE`."""
-    span = lake.span(CANDLES, series)
-    names = (series.venue, series.symbol, series.interval)
-    if span is None:
-        return (*names, 0, None, None, 0.0, 0.0, "empty", "")
-    length_ms = interval_ms(series.interval)
-    expected = (span.last_ms - span.first_ms) // length_ms + 1
-    judged = verdicts(lake, series.venue, series.interval).get(series.symbol)
-    state = "not judged yet" if judged is None else STATES[judged.verdict]
-    why = "run tribar quality" if judged is None else "; ".join(judged.reasons)
-    return (
-        *names,
-        span.rows,
-        span.first_ms,
-        span.last_ms + length_ms,
-        round(expected * length_ms / DAY_MS, 1),
-        round(span.rows / expected, 4),
-        state,
-        why,
+def _held(lake: Lake, settings: Settings) -> dict[tuple[str, str], list[str]]:
+    """Return the symbols by venue and interval: the configured ones first, then what is stored."""
+    where = settings.venue.id, settings.data.interval
+    chosen = None if settings.universe.mode == "fixed" else history(lake, where[0], now_ms())
+    wanted = list(settings.data.symbols) if chosen is None else [m.symbol for m in chosen[1]]
+    held = {where: wanted}
+    for series in lake.series():
+        symbols = held.setdefault((series.venue, series.interval), [])
+        if series.symbol not in symbols:
+            symbols.append(series.symbol)
+    return held
+
+
+def _lines(
+    lake: Lake,
+    settings: Settings,
+    goals: Goals,
+    trained: frozenset[str] | None,
+    venue: str,
+    interval: str,
+    symbols: list[str],
+) -> list[tuple[Any, ...]]:
+    """Return a line a symbol, in the order of :data:`COVERAGE`."""
+    is_traded = (venue, interval) == (settings.venue.id, settings.data.interval)
+    found = covered(
+        lake,
+        venue,
+        symbols,
+        interval,
+        goals=goals,
+        verdicts=verdicts(lake, venue, interval),
+        trained=trained if is_traded else None,
     )
+    length_ms = interval_ms(interval)
+    return [
+        (
+            venue,
+            one.symbol,
+            interval,
+            one.bars,
+            one.first_ms,
+            None if one.last_ms is None else one.last_ms + length_ms,
+            round(one.history_days, 1),
+            round(one.coverage, 4),
+            one.status,
+            one.reason,
+        )
+        for one in found
+    ]
 
 
 def quality(*, symbol: Symbols = None, interval: str | None = None, json: JsonFile = None) -> int:
@@ -153,7 +205,7 @@ def quality(*, symbol: Symbols = None, interval: str | None = None, json: JsonFi
     Parameters
     ----------
     symbol
-        Venue ids; those of configs/flows.toml where not given.
+        Venue ids; the universe of configs/flows.toml where not given.
     interval
         Bar length: 1m 3m 5m 15m 30m 1h 2h 4h 6h 12h 1d.
     json
@@ -161,7 +213,7 @@ def quality(*, symbol: Symbols = None, interval: str | None = None, json: JsonFi
     """
     settings = load_settings()
     parameters = {
-        "symbols": split_symbols(symbol) or list(settings.data.symbols),
+        "symbols": split_symbols(symbol),
         "interval": interval or settings.data.interval,
     }
     outcome = run_served(settings, "quality", parameters)

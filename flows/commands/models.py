@@ -51,7 +51,7 @@ def retrain(
     Parameters
     ----------
     symbol
-        Venue ids to train on; those of configs/flows.toml where not given.
+        Venue ids to train on; the universe of configs/flows.toml where not given.
     days
         How far back to train, in days.
     interval

@@ -32,6 +32,7 @@ class Coverage:
 
     symbol: str
     status: Status
+    bars: int
     history_days: float
     coverage: float
     first_ms: int | None
@@ -65,6 +66,7 @@ def coverage(
                 Coverage(
                     symbol=symbol,
                     status="blocked",
+                    bars=0,
                     history_days=0.0,
                     coverage=0.0,
                     first_ms=None,
@@ -80,6 +82,7 @@ def coverage(
             Coverage(
                 symbol=symbol,
                 status=status,
+                bars=span.rows,
                 history_days=days,
                 coverage=share,
                 first_ms=span.first_ms,

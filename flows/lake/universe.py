@@ -20,6 +20,7 @@ from flows.lake.store import Lake
 from flows.lake.venue import VenueClient
 
 MINUTE_MS = 60_000
+SLACK_MS = 30_000  # an hourly schedule is never exactly an hour later
 FAR_MS = 1 << 62
 
 
@@ -117,7 +118,7 @@ async def refresh(client: VenueClient, lake: Lake, selection: Selection) -> list
     """
     now_ms = await client.clock_ms()
     last = history(lake, client.id, now_ms)
-    if last and now_ms - last[0] < selection.refresh_minutes * MINUTE_MS:
+    if last and now_ms - last[0] < selection.refresh_minutes * MINUTE_MS - SLACK_MS:
         kept = last[1]
         if selection.mode == "auto" or {m.symbol for m in kept} == set(selection.symbols):
             return kept

@@ -167,7 +167,11 @@ def test_files_come_in_and_are_covered(home: Path, capsys: pytest.CaptureFixture
     assert run(["ingest", "--from-files", str(home / "candles")]) == 0
     assert run(["coverage", "--json", str(home / "out" / "coverage.json")]) == 0
     found = json.loads((home / "out" / "coverage.json").read_text())
-    assert [(row["symbol"], row["bars"], row["share"]) for row in found] == [("BTCUSDT", 200, 1.0)]
+    stored = [(row["symbol"], row["bars"], row["share"]) for row in found if row["bars"]]
+    assert stored == [("BTCUSDT", 200, 1.0)]
+    words = {row["symbol"]: (row["status"], row["why"]) for row in found}
+    assert words["BTCUSDT"] == ("blocked", "2 of at least 90 days: ingest more history")
+    assert words["ETHUSDT"] == ("blocked", "nothing is stored: tribar ingest --symbol ETHUSDT")
     assert run(["lake", "export", str(home / "back")]) == 0
     back = pl.read_parquet(home / "back" / "bybit" / "BTCUSDT-15m.parquet")
     assert back.equals(

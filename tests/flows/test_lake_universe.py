@@ -4,9 +4,20 @@ import pytest
 
 from features.errors import InputError
 from flows.lake.store import Lake
-from flows.lake.universe import Member, Selection, choose, ever_members, history, record
+from flows.lake.universe import (
+    FAR_MS,
+    Member,
+    Selection,
+    choose,
+    ever_members,
+    history,
+    memberships,
+    record,
+)
 from flows.settings import load_settings
-from flows.universe import chosen_symbols
+from flows.universe import chosen_symbols, training_symbols
+from flows.universe_refresh import refresh_cron, universe
+from tests.flows.test_lake_defects import made
 from tests.flows.test_lake_download import STEP, venue_of
 from tests.support.candle_venue import random_walk, serve
 
@@ -81,6 +92,59 @@ def test_the_past_keeps_its_own_universe(tmp_path):
     assert history(lake, "bybit", 5000) == (2000, [member("BTCUSDT")])
     assert ever_members(lake, "bybit", 1500, 3000) == ["BTCUSDT", "LUNAUSDT"]
     assert ever_members(lake, "bybit", 2000, 3000) == ["BTCUSDT"]
+
+
+def test_memberships_are_spans_of_time(tmp_path):
+    lake = Lake(tmp_path)
+    assert memberships(lake, "bybit") == (None, {})
+    for at, members in ((1000, "AB"), (2000, "A"), (3000, "AC"), (4000, "BC")):
+        record(lake, "bybit", at, [member(f"{m}USDT", i) for i, m in enumerate(members)])
+    assert memberships(lake, "bybit") == (
+        1000,
+        {
+            "AUSDT": [(1000, 4000)],
+            "BUSDT": [(1000, 2000), (4000, FAR_MS)],
+            "CUSDT": [(3000, FAR_MS)],
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("minutes", "cron"),
+    [
+        (1, "*/1 * * * *"),
+        (7, "*/5 * * * *"),
+        (60, "0 * * * *"),
+        (90, "0 * * * *"),
+        (300, "0 */4 * * *"),
+        (9999, "0 0 * * *"),
+    ],
+)
+def test_the_schedule_comes_round_often_enough(minutes, cron):
+    assert refresh_cron(minutes) == cron
+
+
+def test_a_training_learns_from_those_that_fell_out_as_well(tmp_path, monkeypatch):
+    """DDD was delisted and has candles stored, EEE was and has none; CCC is still listed."""
+    venue = venue_of(200, ("AAAUSDT", "BBBUSDT", "CCCUSDT"))
+    loud = random_walk(5, 1_700_000_100_000, 200)
+    venue.bars["BBBUSDT", STEP] = [(*row[:5], row[5] * 1e6) for row in loud]
+    monkeypatch.setenv("TRIBAR_HOME", str(tmp_path))
+    monkeypatch.setenv("TRIBAR_UNIVERSE__MODE", "auto")
+    monkeypatch.setenv("TRIBAR_UNIVERSE__QUOTE_VOLUME_MIN", "100000000")
+    with serve(venue) as url:
+        monkeypatch.setenv("TRIBAR_VENUE__URL", url)
+        settings = load_settings()
+        lake = Lake(settings.paths.lake)
+        lake.upsert_candles("bybit", "DDDUSDT", "15m", made(100))
+        past = [member(f"{m}USDT", i) for i, m in enumerate(("CCC", "DDD", "EEE"))]
+        record(lake, "bybit", 1000, past)
+        found = training_symbols(settings, 500, venue.clock_ms)
+        later = training_symbols(settings, venue.clock_ms + 1, venue.clock_ms + 2)
+        shown = universe.fn()
+    assert (found.fetched, found.delisted) == (["BBBUSDT", "CCCUSDT"], ["DDDUSDT"])
+    assert later.all == ["BBBUSDT"]
+    assert shown == {"mode": "auto", "symbols": ["BBBUSDT"]}
 
 
 def test_an_automatic_choice_is_made_once_an_hour_and_kept(tmp_path, monkeypatch):
