@@ -6,9 +6,12 @@ Rule: a symbol that cannot be used comes with the reason.
 """
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from rich.markup import escape
 
 from features.errors import InputError
 from features.intervals import interval_ms
@@ -35,6 +38,7 @@ from flows.settings import Settings, load_settings
 from flows.terminal import Stages
 
 DAY_MS = 86_400_000
+WORDS = ("reasons", "error", "note")  # what the flows return in words
 STATUSES = ("covered", "short", "untrained", "blocked")
 COVERAGE = (
     "venue",
@@ -130,11 +134,13 @@ def coverage(*, json: JsonFile = None) -> int:
         return 0
     for venue in dict.fromkeys(venue for venue, _ in held):
         mine = [
-            (*row[1:4], _day(row[4]), _day(row[5]), row[6], f"{row[7]:.2%}", row[8], row[9])
+            (*row[1:3], row[8], f"{row[6]:,.0f}", f"{row[7]:.2%}", _day(row[4]), _day(row[5]))
             for row in rows
             if row[0] == venue
         ]
-        console().print(table(venue, COVERAGE[1:], mine))
+        names = ("symbol", "interval", "status", "days", "bars there", "from", "to")
+        console().print(table(venue, names, mine))
+        _reasons((f"{row[1]} {row[2]}", row[9].split("; ")) for row in rows if row[0] == venue)
     counts = Counter(str(row[8]) for row in rows)
     told = ", ".join(f"{counts[word]} {word}" for word in STATUSES if counts[word])
     console().print(
@@ -219,6 +225,9 @@ def quality(*, symbol: Symbols = None, interval: str | None = None, json: JsonFi
     outcome = run_served(settings, "quality", parameters)
     write_json(json, {"page": outcome.page, **outcome.result})
     _show(outcome.result)
+    reports = settings.paths.reports
+    console().print(f"Data Docs: {reports / 'data_docs/index.html'}", soft_wrap=True)
+    console().print(f"Calendar of defects: {reports / 'quality.png'}", soft_wrap=True)
     return 0 if any(found["verdict"] != "fail" for found in outcome.result.values()) else 1
 
 
@@ -255,11 +264,31 @@ def _columns(given: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-def _show(result: Any) -> None:
-    """Print one row a symbol, with the columns that the flow returned."""
+def _show(result: Mapping[str, Any]) -> None:
+    """Print one row a symbol with the figures that the flow returned; what is in words, below."""
     names = list(dict.fromkeys(name for found in result.values() for name in found))
+    figures = [name for name in names if name not in WORDS]
     rows = [
-        (symbol, *("; ".join(v) if isinstance(v := found.get(n), list) else v for n in names))
-        for symbol, found in result.items()
+        (symbol, *(_figure(n, found.get(n)) for n in figures)) for symbol, found in result.items()
     ]
-    console().print(table("", ("symbol", *names), rows))
+    titles = [name.removesuffix("_ms").replace("_", " ") for name in figures]
+    console().print(table("", ("symbol", *titles), rows))
+    _reasons(
+        (symbol, [line for name in WORDS if (said := found.get(name)) for line in _listed(said)])
+        for symbol, found in result.items()
+    )
+
+
+def _figure(name: str, value: Any) -> Any:
+    return _day(value) if name.endswith("_ms") else value
+
+
+def _listed(said: str | list[str]) -> list[str]:
+    return [said] if isinstance(said, str) else said
+
+
+def _reasons(lines: Iterable[tuple[str, list[str]]]) -> None:
+    """Print the reasons of each name on lines of their own: no column is wide enough for them."""
+    for name, reasons in lines:
+        for reason in filter(None, reasons):
+            console().print(f"  [bold]{name}[/]  {escape(reason)}", soft_wrap=True)
