@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.errors import InputError
-from features.types import Candles, FloatArray, Funding
+from features.types import Candles, FloatArray, Funding, IntArray
 
 DAY_MS = 86_400_000
 FUNDING_MS = 28_800_000
@@ -62,6 +62,7 @@ def simulate_market(
     sigma = annual_volatility * np.sqrt(interval_ms / SUBSTEPS / (365.0 * DAY_MS))
     common = _clustered(rng, steps) * rng.standard_normal(steps)
     memory = _regimes(rng, steps, momentum)
+    times = start_ms + interval_ms * np.arange(bars, dtype=np.int64)
     out = []
     for number in range(symbols):
         own = _clustered(rng, steps) * rng.standard_normal(steps)
@@ -70,7 +71,7 @@ def simulate_market(
         jumps = (rng.random(steps) < rate) * rng.standard_normal(steps) * 8.0
         returns = sigma * _autoregressive(shocks + jumps, memory)
         start = 10.0 ** (4.5 - 1.2 * (number % 4)) * (1.0 + 0.1 * rng.random())
-        out.append(_symbol(rng, returns, start, bars, interval_ms, start_ms))
+        out.append(_symbol(rng, returns, start, times, interval_ms))
     return out
 
 
@@ -113,10 +114,11 @@ def _symbol(
     rng: np.random.Generator,
     returns: FloatArray,
     start: float,
-    bars: int,
+    times: IntArray,
     interval_ms: int,
-    start_ms: int,
 ) -> SyntheticSymbol:
+    """Return one symbol; its candles share ``times`` with all others."""
+    bars, start_ms = times.size, int(times[0])
     path = start * np.exp(np.cumsum(returns)).reshape(bars, SUBSTEPS)
     close = path[:, -1]
     open_: FloatArray = np.concatenate((np.array([start]), close[:-1]))
@@ -126,7 +128,6 @@ def _symbol(
     typical = float(np.mean(moved)) or 1.0
     volume = np.exp(rng.normal(0.0, 0.35, bars)) * (0.4 + moved / typical) * 1e7 / start
     digits = max(0, 6 - int(np.floor(np.log10(start))))
-    times = start_ms + interval_ms * np.arange(bars, dtype=np.int64)
     candles = Candles(
         interval_ms=interval_ms,
         open_ms=times,

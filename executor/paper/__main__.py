@@ -5,6 +5,7 @@ stderr and exit code 2; SIGTERM and SIGINT end it with 0; stdout has one JSON li
 """
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -35,6 +36,7 @@ def run(arguments: list[str]) -> int:
     except (InputError, OSError) as error:
         sys.stderr.write(f"tribar-paper: {error}\n")
         return 2
+    gc.freeze()  # the market lives as long as the process: no collection need look at it
     asyncio.run(serve(parts, listener))
     return 0
 

@@ -81,8 +81,10 @@ class Conductor:
             if not mover.is_open and mover.begin(0):
                 await self._act_at_opening()
             mover.whole()
+            await self._tell()
             await self._exchange.hub.barrier(BARRIER_SECONDS)
             mover.close()
+            await self._tell()
             self.pace.end()
             await self._everyone(mover.close_ms)
 
@@ -119,10 +121,25 @@ class Conductor:
             while mover.ticks_left:
                 due += step
                 await self.pace.until(due)
-                mover.tick()
+                await self._tick()
         else:
             if not at_once:
                 await self.pace.until(clock.monotonic() + seconds)
             mover.whole()
+            await self._tell()
         mover.close()
+        await self._tell()
         self.pace.end()
+
+    async def _tick(self) -> None:
+        """Move all symbols by one tick; clients are answered between two portions of them."""
+        left = self.mover.ticks_left
+        while self.mover.ticks_left == left:
+            self.mover.tick()
+            await asyncio.sleep(0)
+        await self._tell()
+
+    async def _tell(self) -> None:
+        """Publish the news of the last move, as ``_tick`` moves."""
+        for _ in self.mover.news():
+            await asyncio.sleep(0)

@@ -86,7 +86,7 @@ class Exchange:
                 continue
             price = float(series.candles.open[index])
             self.state.prices[symbol] = series.instrument.price(price)
-            self.state.volatility[symbol] = float(series.volatility[index - 1]) if index else 0.0
+            self.state.volatility[symbol] = series.volatility_of(index - 1)
             self.running[symbol] = Running(
                 open_ms=open_ms, high=price, low=price, close=price, volume=0.0
             )

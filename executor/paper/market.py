@@ -5,6 +5,7 @@ Never matches an order. Rule: columns stay numpy arrays and are formatted on rep
 the running bar's opening price is visible before its time.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from executor.paper.venue.instruments import Instrument, instrument_for
 from features.costs import settlement_ms
 from features.errors import InputError
-from features.types import Candles, FloatArray, Funding, IntArray
+from features.types import Candle, Candles, FloatArray, Funding, IntArray
 from features.volatility import VOLATILITY_START, VOLATILITY_WINDOW, bar_volatility
 
 MINUTE_MS = 60_000
@@ -22,16 +23,24 @@ FUNDING_GRIDS_MIN = (60, 120, 240, 480)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Series:
-    """One symbol: candles on the tick, settlements on the minute, per-bar volatility."""
+    """One symbol: candles on the tick, settlements on the minute, per-bar volatility.
+
+    ``volatility`` is that of the last bars only, as many as are streamed and one before.
+    """
 
     instrument: Instrument
     candles: Candles
     funding: Funding
     volatility: FloatArray
 
+    def volatility_of(self, index: int) -> float:
+        """Return the volatility of bar ``index``; NaN where it is not known."""
+        place = index - (self.candles.n - self.volatility.size)
+        return float(self.volatility[place]) if place >= 0 else math.nan
+
     def index_of(self, open_ms: int) -> int:
         """Return the index of the bar that opens at ``open_ms``, or -1."""
-        index = int(np.searchsorted(self.candles.open_ms, open_ms))
+        index = int(self.candles.open_ms.searchsorted(open_ms))
         if index < self.candles.n and int(self.candles.open_ms[index]) == open_ms:
             return index
         return -1
@@ -55,7 +64,7 @@ class Series:
                 close=bars.close[kept],
                 volume=bars.volume[kept],
             ),
-            volatility=self.volatility[kept],
+            volatility=self.volatility[kept[self.candles.n - self.volatility.size :]],
         )
 
     def opening_at(self, time_ms: int) -> float:
@@ -90,20 +99,19 @@ class Recorded:
 
 
 def volatility_from(candles: Candles, first: int) -> FloatArray:
-    """Return ``volatility_96`` of every bar from index ``first`` on, NaN before, shape (n,).
+    """Return ``volatility_96`` of every bar from index ``first`` on, shape (n - first,).
 
     The stream is warmed up over four windows, after which it has forgotten where it began.
     """
-    values = np.full(candles.n, np.nan)
     state, ring = VOLATILITY_START, [0.0] * VOLATILITY_WINDOW
     begin = max(0, first - 4 * VOLATILITY_WINDOW)
+    values = np.full(candles.n - begin, np.nan)
     numbers = (candles.open_ms[begin:] // candles.interval_ms).tolist()
     for index, (number, close) in enumerate(
-        zip(numbers, candles.close[begin:].tolist(), strict=True), begin
+        zip(numbers, candles.close[begin:].tolist(), strict=True)
     ):
         state, values[index] = bar_volatility(state, ring, number, close)
-    values[:first] = np.nan
-    return values
+    return values[first - begin :].copy()
 
 
 def on_tick(recorded: Recorded) -> Series:
@@ -271,6 +279,31 @@ def _so_far(part: Candles, now_ms: int, running: Running | None) -> Candles:
         low=np.append(part.low[:-1], seen.low),
         close=np.append(part.close[:-1], seen.close),
         volume=np.append(part.volume[:-1], seen.volume),
+    )
+
+
+def bar_at(series: Series, open_ms: int, now_ms: int, running: Running | None) -> Candle | None:
+    """Return the bar of ``open_ms`` as seen at ``now_ms``; None where there is none.
+
+    The same as ``visible`` with the series' own interval, for the one bar that streams show.
+    """
+    index = series.index_of(open_ms)
+    if index < 0 or open_ms > now_ms:
+        return None
+    whole = series.candles.candle(index)
+    if open_ms + series.candles.interval_ms <= now_ms:
+        return whole
+    if running is None or running.open_ms != open_ms:
+        running = Running(
+            open_ms=open_ms, high=whole.open, low=whole.open, close=whole.open, volume=0.0
+        )
+    return Candle(
+        open_ms=open_ms,
+        open=whole.open,
+        high=running.high,
+        low=running.low,
+        close=running.close,
+        volume=running.volume,
     )
 
 

@@ -5,19 +5,15 @@ clock (the conductor does). Rule: every move is journaled before it is made, so 
 entries make the same market.
 """
 
+from collections.abc import Iterator
+from itertools import chain
+
+from executor.paper.broadcast import PORTION, Broadcast
 from executor.paper.exchange import Exchange
 from executor.paper.journal import Journal
-from executor.paper.market import Running, Series
+from executor.paper.market import Running
 from executor.paper.mischief import Mischief
-from executor.paper.rest_market import INTERVAL_CODES
 from executor.paper.ticks import Tick, ticks
-from executor.paper.topics import (
-    book_message,
-    kline_message,
-    parse_topic,
-    ticker_message,
-    trade_message,
-)
 from executor.paper.venue import matching
 from executor.paper.venue.funding import settle
 
@@ -30,8 +26,12 @@ class Mover:
         self._mischief = mischief
         self._journal = journal
         self._settled_ms = exchange.market.now_ms - 1
+        self._broadcast = Broadcast(exchange)
+        self._news: Iterator[None] = iter(())
+        self._here: list[str] = []
         self._plans: dict[str, list[Tick]] = {}
         self._count = 0
+        self._moved = 0
         self.is_open = False
         self.ticks_left = 0
         self.bars_done = 0
@@ -58,27 +58,19 @@ class Mover:
         self._mischief.begin_bar(self.bars_done + 1, replayed=self._journal.is_replaying)
         exchange, open_ms = self._exchange, self.open_ms
         self.is_open, self.ticks_left, self._count = True, count, count
-        here = {
-            symbol: index
-            for symbol, series in exchange.market.series.items()
-            if (index := series.index_of(open_ms)) >= 0
-        }
+        series = exchange.market.series
+        self._here = sorted(name for name in series if series[name].index_of(open_ms) >= 0)
+        self._plans, self._moved = {}, 0
         self._settle_until(open_ms)
         told = exchange.log.lines
-        exchange.match(here)
-        self._plans = {}
-        if count:
-            series = exchange.market.series
-            self._plans = {symbol: ticks(series[symbol], i, count) for symbol, i in here.items()}
+        exchange.match(self._here)
         return exchange.log.lines > told
 
     def show_opening(self) -> None:
         """Push the openings of the running bars once more; nothing moves."""
-        exchange = self._exchange
-        for topic in exchange.hub.topics():
-            parsed = parse_topic(exchange, topic)
-            if parsed is not None and parsed[0] == "kline":
-                self._push_kline(topic, parsed[2], INTERVAL_CODES[parsed[1]], self.open_ms)
+        self._show(self._bars(self.open_ms, self._exchange.state.now_ms))
+        for _ in self.news():
+            pass
 
     def whole(self) -> None:
         """Walk the whole bar at once; its fills bear its opening time, as the simulation's do."""
@@ -99,25 +91,43 @@ class Mover:
                 matching.walk(exchange.state, symbol, path)
         exchange.publish()
         self._settle_until(open_ms + exchange.market.interval_ms - 1, mid_bar=True)
+        self._show(self._broadcast.prices())
 
     def tick(self) -> None:
-        """Move every price to the next point of its path."""
+        """Move the next ``PORTION`` symbols to the next point of their paths.
+
+        A tick is over, and ``ticks_left`` less by one, when all symbols have moved.
+        """
         self._journal.write(["tick"])
-        exchange, interval = self._exchange, self._exchange.market.interval_ms
+        exchange = self._exchange
         number = self._count - self.ticks_left
-        self.ticks_left -= 1
-        last = self.ticks_left == 0
-        now_ms = self.open_ms + interval * (number + 1) // self._count - last
-        exchange.state.now_ms = max(exchange.state.now_ms, now_ms)
-        self._settle_until(exchange.state.now_ms, mid_bar=True)
-        for symbol in sorted(self._plans.keys() & exchange.running.keys()):
-            self._tick(symbol, self._plans[symbol][number])
+        if not self._moved:
+            self._advance(number)
+        for symbol in self._here[self._moved : self._moved + PORTION]:
+            if symbol in exchange.running:
+                self._tick(symbol, number)
+        self._moved += PORTION
         exchange.match()
-        if not last:
-            self._push(self.open_ms, closed=False)
+        if self._moved < len(self._here):
+            return
+        self._moved = 0
+        self.ticks_left -= 1
+        prices = self._broadcast.prices()
+        if self.ticks_left:
+            self._show(self._bars(self.open_ms, exchange.state.now_ms), prices)
+        else:
+            self._show(prices)  # the bar is shown when it closes
+
+    def _advance(self, number: int) -> None:
+        """Go on to the time of tick ``number`` of the bar."""
+        state, interval = self._exchange.state, self._exchange.market.interval_ms
+        last = number + 1 == self._count
+        now_ms = self.open_ms + interval * (number + 1) // self._count - last
+        state.now_ms = max(state.now_ms, now_ms)
+        self._settle_until(state.now_ms, mid_bar=True)
 
     def close(self) -> None:
-        """Push the closed bars of all symbols, then the opening of the next ones."""
+        """Close the bar and show the openings of the next ones."""
         self._journal.write(["close"])
         exchange, open_ms = self._exchange, self.open_ms
         self.is_open = False
@@ -125,13 +135,25 @@ class Mover:
         self.bars_done += 1
         exchange.state.now_ms = self.close_ms
         exchange.running.clear()
-        self._push(open_ms, closed=True)
+        closed = self._bars(open_ms, self.close_ms)
         exchange.stale_bars = max(0, exchange.stale_bars - 1)
         following = self.open_ms if self.bars_left else self.close_ms
         exchange.open_bar(following)
-        self._push(following, closed=False)
         if not exchange.holds_takers:
             exchange.match()
+        self._show(closed, self._bars(following, following), self._broadcast.prices())
+
+    def _bars(self, open_ms: int, now_ms: int) -> Iterator[None]:
+        """Return the klines to show, none where they have gone stale."""
+        return iter(()) if self._exchange.stale_bars else self._broadcast.bars(open_ms, now_ms)
+
+    def _show(self, *parts: Iterator[None]) -> None:
+        """Let ``parts`` be the news of the move just made."""
+        self._news = chain(*parts)
+
+    def news(self) -> Iterator[None]:
+        """Publish what the last move made known, some of it between two steps."""
+        yield from self._news
 
     def finish(self) -> None:
         """End the stream: what waits is filled, and from now on everything is filled at once."""
@@ -157,10 +179,13 @@ class Mover:
         self._settled_ms = time_ms
         self._exchange.publish()
 
-    def _tick(self, symbol: str, tick: Tick) -> None:
+    def _tick(self, symbol: str, number: int) -> None:
         """Move one symbol's price to the next point of its path."""
         exchange = self._exchange
         series, state = exchange.market.series[symbol], exchange.state
+        if symbol not in self._plans:
+            self._plans[symbol] = ticks(series, series.index_of(self.open_ms), self._count)
+        tick = self._plans[symbol][number]
         start, price = state.prices[symbol], series.instrument.price(tick.price)
         path = matching.Path(
             start=start,
@@ -181,28 +206,3 @@ class Mover:
             close=tick.price,
             volume=round(volume * tick.share, 6),
         )
-
-    def _push(self, open_ms: int, *, closed: bool) -> None:
-        """Publish what the present looks like on every topic that somebody listens to."""
-        exchange = self._exchange
-        for topic in exchange.hub.topics():
-            parsed = parse_topic(exchange, topic)
-            if parsed is None:
-                continue
-            kind, detail, series = parsed
-            if kind == "kline":
-                self._push_kline(topic, series, INTERVAL_CODES[detail], open_ms)
-            elif kind == "tickers":
-                exchange.hub.publish(topic, ticker_message(exchange, topic, series, "delta"))
-            elif kind == "orderbook" and not closed:
-                exchange.hub.publish(topic, book_message(exchange, topic, series, int(detail)))
-            elif kind == "publicTrade" and not closed:
-                exchange.hub.publish(topic, trade_message(exchange, topic, series, 1.0))
-
-    def _push_kline(self, topic: str, series: Series, length_ms: int, open_ms: int) -> None:
-        exchange = self._exchange
-        if exchange.stale_bars or series.index_of(open_ms) < 0:
-            return
-        message = kline_message(exchange, topic, series, length_ms, open_ms)
-        if message is not None:
-            exchange.hub.publish(topic, message)

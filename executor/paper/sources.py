@@ -12,7 +12,7 @@ import numpy as np
 
 from executor.paper.clock import Clock
 from executor.paper.faults import Fault, fault_of
-from executor.paper.market import Market, Recorded, build, on_tick
+from executor.paper.market import Market, Recorded, Series, build, on_tick
 from executor.paper.params import Params
 from executor.paper.parquet import read_candles, read_funding
 from executor.paper.scenarios import HALT_BARS, applied
@@ -49,7 +49,11 @@ def load(settings: Settings, now_ms: int | None) -> tuple[Market, list[Fault]]:
         for scenario in settings.scenarios:
             recorded, more = applied(scenario, recorded, begin_ms, bars)
             faults.extend(more)
-    series = {one.symbol: on_tick(one) for one in sorted(recorded, key=lambda one: one.symbol)}
+    recorded.sort(key=lambda one: one.symbol, reverse=True)
+    series: dict[str, Series] = {}
+    while recorded:  # one by one, so that hundreds of symbols are never held twice
+        one = recorded.pop()
+        series[one.symbol] = on_tick(one)
     market = build(series, settings.interval, settings.interval_ms, now_ms, bars)
     return market, faults
 

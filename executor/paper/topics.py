@@ -6,7 +6,7 @@ present and nothing beyond it.
 """
 
 from executor.paper.exchange import Exchange
-from executor.paper.market import Series, Window, visible
+from executor.paper.market import Series, Window, bar_at, visible
 from executor.paper.replies import Row
 from executor.paper.rest_market import CODES, INTERVAL_CODES, book_levels, ticker_row
 
@@ -93,29 +93,32 @@ def trade_message(exchange: Exchange, topic: str, series: Series, volume: float)
 
 
 def kline_message(
-    exchange: Exchange, topic: str, series: Series, length_ms: int, open_ms: int
+    exchange: Exchange, topic: str, series: Series, length_ms: int, at: tuple[int, int]
 ) -> Row | None:
-    """Return the bar of ``length_ms`` that holds the base bar of ``open_ms``, as it stands now."""
-    now = exchange.state.now_ms
+    """Return the bar of ``length_ms`` that holds a base bar, as it stood at a time.
+
+    ``at`` are the base bar's opening and that time. None where the symbol has no such bar.
+    """
+    open_ms, now = at
     symbol, places = series.instrument.symbol, series.instrument.places
-    bars = visible(
-        series, length_ms, Window(end=open_ms, limit=1), now, exchange.running.get(symbol)
-    )
-    if not bars.n:
+    bar = bar_at(series, open_ms, now, exchange.running.get(symbol))
+    if bar is not None and length_ms != series.candles.interval_ms:
+        window = Window(end=open_ms, limit=1)
+        bars = visible(series, length_ms, window, now, exchange.running.get(symbol))
+        bar = bars.candle(0) if bars.n else None
+    if bar is None:
         return None
-    start = int(bars.open_ms[-1])
-    close, volume = float(bars.close[-1]), float(bars.volume[-1])
     row = {
-        "start": start,
-        "end": start + length_ms - 1,
+        "start": bar.open_ms,
+        "end": bar.open_ms + length_ms - 1,
         "interval": CODES[length_ms],
-        "open": f"{float(bars.open[-1]):.{places}f}",
-        "close": f"{close:.{places}f}",
-        "high": f"{float(bars.high[-1]):.{places}f}",
-        "low": f"{float(bars.low[-1]):.{places}f}",
-        "volume": repr(volume),
-        "turnover": f"{volume * close:.4f}",
-        "confirm": start + length_ms <= now,
+        "open": f"{bar.open:.{places}f}",
+        "close": f"{bar.close:.{places}f}",
+        "high": f"{bar.high:.{places}f}",
+        "low": f"{bar.low:.{places}f}",
+        "volume": repr(bar.volume),
+        "turnover": f"{bar.volume * bar.close:.4f}",
+        "confirm": bar.open_ms + length_ms <= now,
         "timestamp": now,
     }
     return {"topic": topic, "type": "snapshot", "ts": exchange.clock.now_ms(), "data": [row]}

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import orjson
 from aiohttp import WSMsgType, web
 
 from executor.paper.commands import Commands
 from executor.paper.exchange import Exchange
-from executor.paper.hub import Connection
+from executor.paper.hub import Connection, framed
 from executor.paper.signature import authenticate_socket
 from executor.paper.topics import first_message, parse_topic
 from executor.paper.venue.errors import PARAMS_ERROR, VenueError
@@ -59,6 +58,8 @@ def handler(exchange: Exchange, commands: Commands, kind: str) -> Callable[[web.
             return web.Response(status=403, text="access too frequent")
         socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=FRAME_BYTES_MAX)
         await socket.prepare(request)
+        if request.transport is None:
+            return socket
         connection = Connection(socket, request.transport, exchange.next_connection())
         group.add(connection)
         pump = asyncio.create_task(connection.pump())
@@ -92,7 +93,7 @@ def _receive(exchange: Exchange, connection: Connection, raw: str, answer: Answe
     else:
         reply = answer(exchange, connection, frame)
     if reply is not None:
-        connection.put(orjson.dumps(reply).decode())
+        connection.put(framed(reply))
 
 
 def _request_id(frame: Frame) -> str:
@@ -149,12 +150,12 @@ def _public(exchange: Exchange, connection: Connection, frame: Frame) -> Frame |
         for topic in topics:
             exchange.hub.unsubscribe(connection, topic)
         return _acknowledged(connection, frame)
-    connection.put(orjson.dumps(_acknowledged(connection, frame)).decode())
+    connection.put(framed(_acknowledged(connection, frame)))
     for topic in topics:
         exchange.hub.subscribe(connection, topic)
         message = first_message(exchange, topic)
         if message is not None:
-            connection.put(orjson.dumps(message).decode())
+            connection.put(framed(message))
     return None
 
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from executor.paper import rest_market
 from executor.paper.commands import ENDPOINTS
+from executor.paper.hub import framed
 from tests.support.bybit_client import RECV_WINDOW, BybitError, Client, bybit_client, hmac_hex
 from tests.support.paper import PaperHere, paper_here, paper_program, until
 
@@ -327,6 +328,6 @@ async def test_a_client_that_does_not_read_is_dropped(
     await public.subscribe("kline.15.BTCUSDT")
     (connection,) = [c for c in paper.exchange.hub.public if "kline.15.BTCUSDT" in c.topics]
     for number in range(60):
-        connection.put(f'{{"number": {number}}}')
+        connection.put(framed({"number": number}))
     await until(lambda: public.socket.closed)
     await still_trades(me)

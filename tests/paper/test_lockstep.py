@@ -165,7 +165,7 @@ async def test_market_orders_fill_at_the_next_open_and_are_told_before_the_next_
                 fills = trades(private)
                 assert len(fills) == k
                 opening = series.candles.open[series.index_of(close)]
-                slip = 0.1 * series.volatility[series.index_of(close) - 1]
+                slip = 0.1 * series.volatility_of(series.index_of(close) - 1)
                 assert float(fills[-1]["execPrice"]) == pytest.approx(
                     opening * (1 + (slip if side == "Buy" else -slip)), abs=0.1
                 )

@@ -1,0 +1,57 @@
+"""What everybody is shown after a move: klines, tickers, books and public trades.
+
+Decides what each public topic says and in what portions it is said. Never moves the market. Rule:
+a topic that nobody listens to costs nothing; between two portions the server answers its clients,
+so that an order never waits for hundreds of klines.
+"""
+
+from collections.abc import Iterator
+
+from executor.paper.exchange import Exchange
+from executor.paper.rest_market import INTERVAL_CODES
+from executor.paper.topics import (
+    book_message,
+    kline_message,
+    parse_topic,
+    ticker_message,
+    trade_message,
+)
+
+PORTION = 50
+
+
+class Broadcast:
+    """Publishes the public topics of one exchange, ``PORTION`` topics between two steps."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def bars(self, open_ms: int, now_ms: int) -> Iterator[None]:
+        """Publish the klines that hold the base bar of ``open_ms``, as they stood at ``now_ms``."""
+        exchange = self._exchange
+        for number, topic in enumerate(list(exchange.hub.topics()), 1):
+            parsed = parse_topic(exchange, topic)
+            if parsed is not None and parsed[0] == "kline":
+                _, code, series = parsed
+                length = INTERVAL_CODES[code]
+                message = kline_message(exchange, topic, series, length, (open_ms, now_ms))
+                if message is not None:
+                    exchange.hub.publish(topic, message)
+            if number % PORTION == 0:
+                yield
+
+    def prices(self) -> Iterator[None]:
+        """Publish the present on every other topic."""
+        exchange = self._exchange
+        for number, topic in enumerate(list(exchange.hub.topics()), 1):
+            parsed = parse_topic(exchange, topic)
+            if parsed is not None:
+                kind, detail, series = parsed
+                if kind == "tickers":
+                    exchange.hub.publish(topic, ticker_message(exchange, topic, series, "delta"))
+                elif kind == "orderbook":
+                    exchange.hub.publish(topic, book_message(exchange, topic, series, int(detail)))
+                elif kind == "publicTrade":
+                    exchange.hub.publish(topic, trade_message(exchange, topic, series, 1.0))
+            if number % PORTION == 0:
+                yield
