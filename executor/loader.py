@@ -54,7 +54,10 @@ class Policy:
 
 
 class Loader:
-    """Watches the alias. ``reachable`` and ``refusal`` say what a person wants to know."""
+    """Watches the alias. ``reachable`` and ``refusal`` say what a person wants to know.
+
+    ``accepted`` holds (sha256, version) of every bundle that this process judged and checked.
+    """
 
     def __init__(self, registry: Registry, store: ModelStore, policy: Policy, clock: Clock) -> None:
         self._registry = registry
@@ -64,7 +67,7 @@ class Loader:
         self.current: LoadedModel | None = None
         self.reachable = False
         self.refusal = ""
-        self._refused_version = ""
+        self.accepted: set[tuple[str, str]] = set()
 
     async def start(self) -> LoadedModel | None:
         """Return the model to begin with: the alias's, else the one in use last, else None."""
@@ -121,6 +124,7 @@ class Loader:
         gate = self._judge(version, wanted)
         files = self._store.get(wanted) or await self._download(version, wanted)
         bundle = await self._unpack(files, wanted)
+        self.accepted.add((wanted, version.version))
         record = self._record(bundle, version.version, gate)
         self._store.put(wanted, files)
         self._store.set_current({**record, "alias": self._policy.alias})
@@ -203,9 +207,9 @@ class Loader:
         except (BundleError, BundleRefused) as error:
             self._say(str(error))
             return None
-        return LoadedModel(
-            bundle=bundle, record=self._record(bundle, str(kept.get("version", "")), gate)
-        )
+        version = str(kept.get("version", ""))
+        self.accepted.add((sha256, version))
+        return LoadedModel(bundle=bundle, record=self._record(bundle, version, gate))
 
     def _record(self, bundle: ModelBundle, version: str, gate: str) -> ModelRecord:
         return ModelRecord(

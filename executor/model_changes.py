@@ -12,7 +12,7 @@ import structlog
 
 from executor.clock import Clock
 from executor.codec import encode
-from executor.core.bundle import unpack
+from executor.core.bundle import LIBRARY, unpack
 from executor.core.events import ModelSwapped
 from executor.core.manifest import BundleError
 from executor.core.model import Model
@@ -75,6 +75,22 @@ class ModelChanges:
             self._show(loaded)
             return None
         return self._event(loaded)
+
+    def is_verified(self, state: TradingState) -> bool:
+        """Say whether every byte of the model in use was checked by this process."""
+        model = state.model
+        checked = {sha256 for sha256, _ in self._loader.accepted}
+        return model is not None and model.info.bundle_sha256 in checked
+
+    def is_promoted(self, state: TradingState) -> bool:
+        """Say whether the model in use is the version that a person promoted, or promoted last."""
+        if state.model is None:
+            return False
+        return (state.model.info.bundle_sha256, state.model_version) in self._loader.accepted
+
+    def is_of_this_library(self, state: TradingState) -> bool:
+        """Say whether the model was trained, and backtested, by the library that runs it."""
+        return state.model is not None and state.model.info.library in ("", LIBRARY)
 
     async def offer(self, loaded: LoadedModel) -> None:
         """Put a newly verified model into the queue."""

@@ -79,6 +79,7 @@ class Surroundings:
 
     def facts(self, event: BarClosed) -> GateFacts:
         """Return what the pre-trade gate must know of the outside."""
+        state = self._trader.state
         return GateFacts(
             lease_margin_ms=self._lease.remaining_ms(),
             halted_outside=bool(self._orders.fatal),
@@ -86,6 +87,10 @@ class Surroundings:
             signal_age_ms=max(0, self.market_ms() - event.close_ms),
             data_age_ms=self._feed.silent_ms,
             clock_offset_ms=abs(self._venue.clock_offset_ms),
+            model_promoted=self._models.is_promoted(state),
+            bundle_verified=self._models.is_verified(state),
+            config_matches=self._models.is_of_this_library(state),
+            free_margin=self._venue.free_margin,
             mark_prices=self._feed.last_prices(),
         )
 

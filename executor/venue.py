@@ -7,6 +7,7 @@ tree stands). Rule: ccxt's symbols, dictionaries and exceptions do not leave thi
 """
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import partial
@@ -54,6 +55,7 @@ class Venue:
         self.calls = Calls(self._trade.load_time_difference)
         self._names: dict[str, str] = {}
         self.instruments: dict[str, Instrument] = {}
+        self.free_margin = math.inf
 
     async def open(self) -> None:
         """Read the markets and the difference of the clocks."""
@@ -238,6 +240,7 @@ class Venue:
                 "orders", self._trade.privateGetV5OrderRealtime, {**LINEAR, "limit": 50}
             ),
         )
+        self.free_margin = venue_rows.free_margin(balance)
         held = [venue_rows.position(row) for row in positions]
         return VenueSnapshot(
             time_ms=time_ms,

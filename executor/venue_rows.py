@@ -185,6 +185,14 @@ def wallet_balance(reply: Any, currency: str = "USDT") -> float:
     raise RowError(f"the wallet holds no {currency}; fund the account or check its type")
 
 
+def free_margin(reply: Any) -> float:
+    """Return what the account can still put up; infinite where the venue counts it per position."""
+    for account in rows(reply):
+        if account.get("totalAvailableBalance"):
+            return number(account, "totalAvailableBalance")
+    return math.inf
+
+
 def candle(row: Any) -> Candle:
     """Return a kline row of REST: [start, open, high, low, close, volume, turnover]."""
     try:

@@ -34,6 +34,8 @@ BOOSTER: Final = "booster.ubj"
 LINEAR: Final = "linear.json"
 VOLATILITY: Final = "volatility_96"
 ALL_GROUPS: Final = "*"
+# What this program predicts with; another minor version may predict otherwise.
+LIBRARY: Final = ".".join(xgboost.__version__.split(".")[:2])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -139,6 +139,7 @@ def _info(raw: Mapping[str, Any], digest: str) -> ModelInfo:
         kelly_fraction=_number(kelly["fraction"], "fraction"),
         kelly_q90=_number(kelly["f_q90"], "f_q90"),
         adaptive_bounds=_bounds(raw["adaptive_bounds"]),
+        library=".".join(str(raw.get("versions", {}).get("xgboost", "")).split(".")[:2]),
     )
 
 

@@ -87,7 +87,10 @@ class BarrierSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """Facts of a model that decisions use, from its manifest."""
+    """Facts of a model that decisions use, from its manifest.
+
+    ``library`` is the version of what trained it, "" where the manifest does not say.
+    """
 
     bundle_sha256: str
     feature_schema: str
@@ -104,6 +107,7 @@ class ModelInfo:
     kelly_fraction: float = 0.25
     kelly_q90: float = 0.0
     adaptive_bounds: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    library: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

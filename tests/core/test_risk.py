@@ -119,7 +119,12 @@ def test_every_state_has_its_own_reason(change: dict[str, object], code: Refusal
 def test_every_fault_of_an_order_has_its_own_reason(
     change: dict[str, object], code: Refusal
 ) -> None:
-    assert judged(**change) == code
+    assert judged(**change) == code  # type: ignore[arg-type]  # fields of the intent
+
+
+def test_a_single_order_has_a_largest_notional() -> None:
+    assert judged(replace(LIMITS, order_notional_max=499.0)) == Refusal.ORDER_NOTIONAL
+    assert judged(replace(LIMITS, order_notional_max=500.0)) is None
 
 
 def test_a_stop_beyond_the_liquidation_price_is_refused() -> None:
