@@ -12,6 +12,7 @@ from prefect.context import FlowRunContext
 
 from flows.lake.assess import Assessment, assess
 from flows.lake.defects import Rules
+from flows.lake.docs_site import write_index
 from flows.lake.heatmap import calendar
 from flows.lake.store import Lake
 from flows.lake.suite import document
@@ -44,7 +45,13 @@ def quality(
     profiles = {s: a.days for s, a in found.items() if not a.days.is_empty()}
     reports = settings.paths.reports
     docs = document(profiles, {s: found[s].checks for s in profiles}, reports / "data_docs")
-    picture = calendar(profiles, f"{name} {step}: defects by day", reports / "quality.png")
+    picture = calendar(profiles, f"{name} {step}: defects by day", reports / "quality.png", limits)
+    write_index(
+        reports / "data_docs",
+        {symbol: one.verdict for symbol, one in found.items()},
+        f"Quality of {name} {step}",
+        picture,
+    )
     if FlowRunContext.get() is not None:
         create_table_artifact(_rows(found), key="quality", description="May be trained on?")
         page = image_page("Defects by day", picture.read_bytes())

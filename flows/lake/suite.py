@@ -15,6 +15,7 @@ from typing import Any
 
 import polars as pl
 
+from flows.lake.docs_site import make_local
 from flows.lake.verdict import Check
 
 with warnings.catch_warnings():
@@ -77,6 +78,7 @@ def document(
             str(one.expectation_config.meta["check"]) for one in result.results if not one.success
         )
     context.build_data_docs(site_names=[SITE])
+    make_local(folder)
     return Documented(failed=failed, index=folder / "index.html")
 
 
@@ -105,6 +107,7 @@ def _expectation(check: Check) -> Any:
     common: dict[str, Any] = {
         "meta": {"check": check.name, "severity": check.severity},
         "severity": "critical" if check.severity == "fail" else "warning",
+        "description": _words(check),
     }
     if check.statistic == "rows":
         return expectations.ExpectTableRowCountToBeBetween(min_value=int(check.bound), **common)
@@ -114,4 +117,17 @@ def _expectation(check: Check) -> Any:
         )
     return expectations.ExpectColumnValuesToBeBetween(
         column=check.column, max_value=check.bound, mostly=check.mostly, **common
+    )
+
+
+def _words(check: Check) -> str:
+    """Return what the page says of the check: its bound, and what follows where it is broken."""
+    follows = "training is blocked" if check.severity == "fail" else "a remark"
+    if check.statistic == "rows":
+        return f"{check.name}: at least {check.bound:,.0f} days; else {follows}"
+    if check.statistic == "sum":
+        return f"{check.name}: {check.column} in all, at most {check.bound:,.0f}; else {follows}"
+    return (
+        f"{check.name}: {check.column} at most {check.bound:g} on {check.mostly:.0%} of the days; "
+        f"else {follows}"
     )

@@ -113,7 +113,7 @@ def judged(folder: Path, reps: int) -> None:
     found = assess(lake, "bybit", names, "15m", rules=Rules(), limits=Thresholds())
     days = {name: one.days for name, one in found.items()}
     document(days, {name: one.checks for name, one in found.items()}, folder / "docs")
-    calendar(days, "quality", folder / "quality.png")
+    calendar(days, "quality", folder / "quality.png", Thresholds())
     seconds = time.perf_counter() - begun
     rows = lake.span(CANDLES, series_of("bybit", names[0], "15m"))
     report("quality", seconds, units=3 * (rows.rows if rows else 0), reps=1)
