@@ -6,9 +6,10 @@ count as moving together (correlation ``UNKNOWN_CORRELATION``); volatility is al
 ``volatility_96``, the number that labels, costs and the venue use.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
@@ -17,41 +18,99 @@ from features.types import FloatArray
 # The usual correlation of coins among themselves: ten of them are about 1.3 independent bets.
 UNKNOWN_CORRELATION: Final = 0.7
 VOLUMES_MIN: Final = 32
+# The parts of a row.
+_CLOSE: Final = 1
+_VOLUME: Final = 2
 
 
 Row = tuple[int, dict[str, float], dict[str, float]]
 
 
 @dataclass(slots=True)
+class _Column:
+    """One symbol's values by the number of the row that brought them, ascending."""
+
+    number: list[int] = field(default_factory=list)
+    value: list[float] = field(default_factory=list)
+    read: int = 0
+
+
+@dataclass(slots=True)
 class RecentBars:
     """Closes and volumes of the last bars of all symbols, oldest first; only ``step`` changes it.
 
-    A row is (close time, close by symbol, volume by symbol).
+    A row is (close time, close by symbol, volume by symbol). Columns of the symbols that were asked
+    for are read off the rows as they are needed.
     """
 
     size: int
     rows: list[Row] = field(default_factory=list)
+    _forgotten: int = 0
+    _columns: dict[int, dict[str, _Column]] = field(
+        default_factory=lambda: {_CLOSE: {}, _VOLUME: {}}
+    )
 
     def push(self, row: Row) -> None:
         """Add one close of all symbols; the oldest beyond ``size`` are forgotten now and then."""
         self.rows.append(row)
         if len(self.rows) > 2 * self.size:
+            self._forgotten += len(self.rows) - self.size
             del self.rows[: -self.size]
+
+    def load(self, rows: list[Row]) -> None:
+        """Replace all rows."""
+        self.rows = rows
+        self._forgotten = 0
+        self._columns = {_CLOSE: {}, _VOLUME: {}}
 
     def returns(self, symbols: Sequence[str]) -> FloatArray:
         """Return simple returns, shape (bars - 1, symbols); NaN where a close is missing."""
-        rows = self.rows[-self.size :]
-        if len(rows) < 2:
+        n = min(self.size, len(self.rows))
+        if n < 2:
             return np.empty((0, len(symbols)))
-        nan = float("nan")
-        prices = np.array([[closes.get(s, nan) for s in symbols] for _, closes, _ in rows])
+        prices = np.full((n, len(symbols)), float("nan"))
+        first = self._forgotten + len(self.rows) - n
+        for place, symbol in enumerate(symbols):
+            column, start = self._held(_CLOSE, symbol)
+            if len(column.value) - start == n:
+                prices[:, place] = column.value[start:]
+            else:
+                rows = [number - first for number in column.number[start:]]
+                prices[rows, place] = column.value[start:]
         return np.asarray(prices[1:] / prices[:-1] - 1.0, dtype=np.float64)
 
     def volume_ratio(self, symbol: str) -> float | None:
         """Return the newest volume as a multiple of the mean of those held, None where unknown."""
-        held = [volumes[symbol] for _, _, volumes in self.rows[-self.size :] if symbol in volumes]
+        column, start = self._held(_VOLUME, symbol)
+        held = column.value[start:]
         mean = sum(held) / len(held) if len(held) >= VOLUMES_MIN else 0.0
         return held[-1] / mean if mean > 0.0 else None
+
+    def _held(self, kind: Literal[1, 2], symbol: str) -> tuple[_Column, int]:
+        """Return a symbol's column, and where in it the last ``size`` rows begin.
+
+        ``kind`` says which part of a row it is.
+        """
+        columns = self._columns[kind]
+        column = columns.get(symbol)
+        if column is None:
+            column = columns[symbol] = _Column()
+        end = self._forgotten + len(self.rows)
+        first = max(column.read, end - self.size, self._forgotten)
+        values = [row[kind].get(symbol) for row in self.rows[first - self._forgotten :]]
+        there = [value for value in values if value is not None]
+        column.value += there
+        if len(there) == len(values):
+            column.number += range(first, end)
+        else:
+            numbers = enumerate(values, first)
+            column.number += [number for number, value in numbers if value is not None]
+        column.read = end
+        start = bisect_left(column.number, max(self._forgotten, end - self.size))
+        if start > 8 * self.size:
+            del column.number[:start], column.value[:start]
+            start = 0
+        return column, start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

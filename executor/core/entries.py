@@ -38,7 +38,6 @@ from executor.core.types import (
     Refused,
 )
 from features.barriers import barrier_fractions, barrier_prices
-from features.signals import primary_signal
 from features.types import FloatArray
 
 YEAR_MS: Final = 31_557_600_000
@@ -50,15 +49,10 @@ def enter(state: TradingState, event: BarClosed, params: Params, draft: Draft) -
     model, columns, signal_params = state.model, state.columns, state.signal_params
     if model is None or columns is None or signal_params is None:
         return
-    index = columns.index
-    ideas: list[Idea] = []
-    for bar in event.bars:
-        row = bar.features
-        if row is None:
-            continue
-        signal = primary_signal(row, index, signal_params)
-        if signal.side:
-            ideas.append(Idea(bar=bar, row=row, signal=signal))
+    ideas = [
+        Idea(bar=bar, row=row, signal=signal)
+        for bar, row, signal in event.signalled(columns.index, signal_params)
+    ]
     if ideas:
         _Chain(state, event, params, draft, model, columns).run(ideas)
 
@@ -106,7 +100,7 @@ class _Chain:
         portfolio = Portfolio(
             self._state,
             self._params,
-            {bar.symbol: bar for bar in self._event.bars},
+            self._event.by_symbol(),
             self._columns,
             [idea.bar.symbol for idea in ideas],
         )
@@ -300,10 +294,11 @@ class _Chain:
     def _record(
         self, idea: Idea, verdict: Verdict, reason: str, intent: OrderIntent | None
     ) -> None:
-        close_ms = self._event.close_ms
-        self._draft.decisions.append(
-            entry_record(self._state, idea, close_ms, verdict, reason, intent)
-        )
+        if self._state.is_recording:
+            close_ms = self._event.close_ms
+            self._draft.decisions.append(
+                entry_record(self._state, idea, close_ms, verdict, reason, intent)
+            )
 
 
 def _pick(row: FloatArray, column: int | None) -> float | None:

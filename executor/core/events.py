@@ -5,11 +5,14 @@ interprets one. Rule: an event carries everything its handling needs; market tim
 and facts of wall time come in only as the plain values of :class:`GateFacts`.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from executor.core.model import Model
 from executor.core.types import Bar, Fill, OrderStatus
+from features.signals import Signal, SignalParams, primary_signal
+from features.types import FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,30 @@ class BarClosed:
     close_ms: int
     bars: tuple[Bar, ...]
     facts: GateFacts = HEALTHY
+
+    def by_symbol(self) -> Mapping[str, Bar]:
+        """Return the bars by symbol."""
+        return {bar.symbol: bar for bar in self.bars}
+
+    def prices(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Return close and volume by symbol; a close that is no price is left out."""
+        prices = {
+            bar.symbol: price for bar in self.bars if 0.0 < (price := bar.candle.close) < math.inf
+        }
+        return prices, {bar.symbol: bar.candle.volume for bar in self.bars}
+
+    def signalled(
+        self, columns: Mapping[str, int], params: SignalParams
+    ) -> list[tuple[Bar, FloatArray, Signal]]:
+        """Return bar, feature row and signal where a primary signal fires."""
+        found = []
+        for bar in self.bars:
+            row = bar.features
+            if row is not None:
+                signal = primary_signal(row, columns, params)
+                if signal.side:
+                    found.append((bar, row, signal))
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,8 @@ event, exhaustive; decisions depend on market time alone; whatever the venue did
 it contradicts is said.
 """
 
-import math
 from dataclasses import replace
-from typing import assert_never
+from typing import Final, assert_never
 
 from executor.core.adopt import default_opening, reconcile
 from executor.core.columns import resolve
@@ -29,6 +28,7 @@ from executor.core.events import (
 )
 from executor.core.exits import after_close, after_entry, flatten, manage, protect
 from executor.core.guard import on_close, on_trade, reset
+from executor.core.ledger import Opening
 from executor.core.model import tuned
 from executor.core.orders import Move, executed, is_active, moved
 from executor.core.params import Params
@@ -42,6 +42,16 @@ _KIND_REASONS = {
     FillKind.TAKE: ExitReason.TAKE,
     FillKind.LIQUIDATION: ExitReason.LIQUIDATION,
 }
+# What can only reduce opens nothing, so nothing of this is ever read.
+_NO_OPENING: Final = Opening(
+    entry_id="",
+    origin="exchange",
+    decided_ms=0,
+    deadline_ms=0,
+    reference_price=0.0,
+    stop_price=0.0,
+    take_price=0.0,
+)
 
 
 def react(state: TradingState, event: Event, params: Params) -> Outcome:
@@ -78,11 +88,8 @@ def _on_bars(state: TradingState, event: BarClosed, params: Params, draft: Draft
         return
     state.close_ms = event.close_ms
     state.bars_processed += 1
-    closes = {
-        bar.symbol: close for bar in event.bars if 0.0 < (close := bar.candle.close) < math.inf
-    }
+    closes, volumes = event.prices()
     state.ledger.marks.update(closes)
-    volumes = {bar.symbol: bar.candle.volume for bar in event.bars}
     state.closes.push((event.close_ms, closes, volumes))
     state.recent.append(event)
     guard = state.guard
@@ -90,8 +97,7 @@ def _on_bars(state: TradingState, event: BarClosed, params: Params, draft: Draft
     if guard.killed:
         flatten(state, event.close_ms, Leg.KILL, ExitReason.KILL, draft)
     elif state.ledger.positions:
-        bars = {bar.symbol: bar for bar in event.bars}
-        manage(state, bars, event.close_ms, params, draft)
+        manage(state, event.by_symbol(), event.close_ms, params, draft)
     enter(state, event, params, draft)
     if state.model is not None and params.tuning.enabled:
         tuning = state.tuning
@@ -155,7 +161,9 @@ def _book_fill(
         reason = ExitReason(order.intent.reason) if order and reduces else ExitReason.OUTSIDE
     opening = state.openings.get(fill.client_order_id)
     known = opening is not None or reduces
-    if opening is None:
+    if opening is None and reduces:
+        opening = _NO_OPENING
+    elif opening is None:
         opening = default_opening(fill.symbol, fill.side, fill.price, fill.time_ms, params)
     booked = state.ledger.apply_fill(fill, opening, reason)
     if not known:
@@ -307,7 +315,7 @@ def _on_history(state: TradingState, event: HistoryLoaded) -> None:
         for bars in event.closes
         if bars.close_ms not in known
     )
-    state.closes.rows = sorted(rows, key=lambda row: row[0])[-state.closes.size :]
+    state.closes.load(sorted(rows, key=lambda row: row[0])[-state.closes.size :])
     first = state.recent[0].close_ms if state.recent else event.closes[-1].close_ms + 1
     older = [bars for bars in event.closes if bars.close_ms < first]
     kept = [*older, *state.recent]

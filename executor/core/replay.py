@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import numpy as np
-
 from executor.core.events import (
     HEALTHY,
     BarClosed,
@@ -31,6 +29,14 @@ from executor.core.fills import (
     walk_bar,
 )
 from executor.core.params import Params
+from executor.core.recording import (
+    LastVolatility,
+    RecordedClose,
+    Recording,
+    Settled,
+    SignalSource,
+    Tape,
+)
 from executor.core.state import TradingState
 from executor.core.types import (
     Bar,
@@ -43,112 +49,53 @@ from executor.core.types import (
     Refused,
     Trade,
 )
-from features.costs import settlement_ms
-from features.errors import InputError
-from features.types import Candle, Candles, FloatArray, Funding
+from features.types import Candle
 
 Advance = Callable[[TradingState, Event, Params], Outcome]
 _NAN: Final = float("nan")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Tape:
-    """What was recorded of one symbol.
-
-    ``features`` has shape (n, k), None rows are not possible: NaN in the volatility means the row
-    is not warm. ``volatility`` has shape (n,): ``volatility_96`` at each close.
-    """
-
-    symbol: str
-    candles: Candles
-    features: FloatArray
-    volatility: FloatArray
-    funding: Funding | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Close:
     """One close of all symbols, with what only the simulated venue knows.
 
-    ``volatility`` is by symbol, at this close; ``settled`` are (symbol, time, rate) of the
-    settlements from this bar's open (included) to its close (not included).
+    ``volatility`` is by symbol, at this close; where ``is_complete``, also of the symbols that do
+    not close now. ``settled`` are (symbol, time, rate) of the settlements from this bar's open
+    (included) to its close (not included).
     """
 
     event: BarClosed
     bars: Mapping[str, Bar]
     volatility: Mapping[str, float]
-    settled: Sequence[tuple[str, int, float]]
+    settled: Settled
+    is_complete: bool = False
 
 
 def closes(
-    tapes: Sequence[Tape], start_ms: int, stop_ms: int, facts: GateFacts = HEALTHY
+    tapes: Sequence[Tape],
+    start_ms: int,
+    stop_ms: int,
+    facts: GateFacts = HEALTHY,
+    signals: SignalSource | None = None,
 ) -> Iterator[Close]:
     """Yield every close in [start_ms, stop_ms) that has a following bar for some symbol.
 
     Symbols come in alphabetical order. A row that is not warm (NaN volatility) is given as None.
+    ``signals`` may answer for many rows at once.
     """
-    if len({tape.candles.interval_ms for tape in tapes}) != 1:
-        raise InputError("a replay needs tapes of one bar interval; give at least one tape")
-    interval_ms = tapes[0].candles.interval_ms
-    cursors = [_Cursor(tape, start_ms) for tape in sorted(tapes, key=lambda tape: tape.symbol)]
-    close_ms = min((cursor.close_ms() for cursor in cursors), default=stop_ms)
-    while close_ms < stop_ms:
-        bars: list[Bar] = []
-        volatility: dict[str, float] = {}
-        settled: list[tuple[str, int, float]] = []
-        for cursor in cursors:
-            if cursor.close_ms() == close_ms:
-                settled.extend(cursor.settled(close_ms - interval_ms, close_ms))
-                bars.append(cursor.take())
-                volatility[bars[-1].symbol] = cursor.volatility
-        event = BarClosed(close_ms=close_ms, bars=tuple(bars), facts=facts)
-        by_symbol = {bar.symbol: bar for bar in bars}
-        yield Close(event=event, bars=by_symbol, volatility=volatility, settled=settled)
-        close_ms = min(cursor.close_ms() for cursor in cursors)
+    return map(played, Recording(tapes, start_ms, stop_ms, facts, signals))
 
 
-class _Cursor:
-    """A place on a tape."""
-
-    def __init__(self, tape: Tape, start_ms: int) -> None:
-        candles = tape.candles
-        self._tape = tape
-        self._i = int(np.searchsorted(candles.close_ms, start_ms))
-        self._close_ms = candles.close_ms.tolist()
-        self._volatility = tape.volatility.tolist()
-        funding = tape.funding
-        times = [] if funding is None else [settlement_ms(int(t)) for t in funding.time_ms]
-        rates = [] if funding is None else funding.rate.tolist()
-        self._funding = list(zip(times, rates, strict=True))
-        self._paid = 0
-        self.volatility = _NAN
-
-    def close_ms(self) -> int:
-        """Return the close of the bar under the cursor; far away at the end of the tape."""
-        last = len(self._close_ms) - 1  # the last bar has no next open
-        return int(self._close_ms[self._i]) if self._i < last else 1 << 62
-
-    def take(self) -> Bar:
-        """Return the bar under the cursor and go on."""
-        tape, i = self._tape, self._i
-        candle = tape.candles.candle(i)
-        follows = tape.candles.open_ms[i + 1] == self._close_ms[i]
-        self.volatility = self._volatility[i]
-        self._i = i + 1
-        return Bar(
-            symbol=tape.symbol,
-            candle=candle,
-            next_open=float(tape.candles.open[i + 1]) if follows else candle.close,
-            features=tape.features[i] if self.volatility == self.volatility else None,
-        )
-
-    def settled(self, start_ms: int, stop_ms: int) -> Iterator[tuple[str, int, float]]:
-        """Yield the settlements in [start_ms, stop_ms); earlier ones are skipped."""
-        while self._paid < len(self._funding) and self._funding[self._paid][0] < stop_ms:
-            time_ms, rate = self._funding[self._paid]
-            self._paid += 1
-            if time_ms >= start_ms:
-                yield self._tape.symbol, time_ms, rate
+def played(event: RecordedClose) -> Close:
+    """Return a recorded close as the simulated venue sees it."""
+    recording, place = event.recording, event.place
+    return Close(
+        event=event,
+        bars=event.by_symbol(),
+        volatility=LastVolatility(recording, place),
+        settled=recording.settled(place),
+        is_complete=True,
+    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -190,7 +137,7 @@ class _Venue:
         self._params = params
         self._advance = advance
         self._pending: list[OrderIntent] = []
-        self._volatility: dict[str, float] = {}
+        self._volatility: Mapping[str, float] = {}
         self.done = Replayed()
 
     def walk(self, close: Close) -> None:
@@ -205,7 +152,10 @@ class _Venue:
                 if bar is not None:
                     self._walk_position(symbol, bar.candle)
             self._settle([s for s in close.settled if s not in open_settled], close)
-        self._volatility.update(close.volatility)
+        if close.is_complete:
+            self._volatility = close.volatility
+        else:
+            self._volatility = {**self._volatility, **close.volatility}
 
     def take(self, outcome: Outcome) -> None:
         """Carry out what a step wanted."""

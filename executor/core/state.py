@@ -51,7 +51,10 @@ class Suspicion:
 
 @dataclass(slots=True, kw_only=True)
 class TradingState:
-    """Everything the core knows. Made by :func:`new_state` or :func:`restore`."""
+    """Everything the core knows. Made by :func:`new_state` or :func:`restore`.
+
+    ``is_recording`` False leaves decision records out: nobody reads those of a replay for figures.
+    """
 
     ledger: Ledger
     closes: RecentBars
@@ -74,6 +77,7 @@ class TradingState:
     reconciled_ms: int = 0
     balance_offset: float | None = None
     bars_processed: int = 0
+    is_recording: bool = True
 
     def equity(self) -> float:
         """Return what the account is worth at the last marks."""
@@ -150,9 +154,9 @@ def restore(data: Mapping[str, Any], params: Params) -> TradingState:
     ledger = dict(data["ledger"])
     positions = {name: Position(**_planned(row)) for name, row in ledger.pop("positions").items()}
     state.ledger = Ledger(positions=positions, **ledger)
-    state.closes.rows = [
-        (int(time_ms), dict(closes), dict(volumes)) for time_ms, closes, volumes in data["closes"]
-    ]
+    state.closes.load(
+        [(int(time_ms), dict(closes), dict(volumes)) for time_ms, closes, volumes in data["closes"]]
+    )
     state.guard = GuardState(**data["guard"])
     state.tuning = TuningState(**data["tuning"])
     state.close_ms = int(data["close_ms"])

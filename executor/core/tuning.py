@@ -20,10 +20,11 @@ from executor.core.foresight import Foreseen
 from executor.core.model import Model, Request, tuned
 from executor.core.params import Params, Tuning
 from executor.core.react import react
+from executor.core.recording import LastVolatility, RecordedClose
 from executor.core.replay import Close, replay
 from executor.core.state import TradingState, new_state
 from executor.core.types import Notice, Trade
-from features.signals import ADAPTIVE_BOUNDS, SignalParams, primary_signal
+from features.signals import ADAPTIVE_BOUNDS, SignalParams
 from features.types import FloatArray
 
 # Which way a parameter moves to trade more. The weights of the score shape its direction, not how
@@ -126,6 +127,7 @@ def _returns(state: TradingState, signal: SignalParams, params: Params) -> Float
     quiet = replace(params, tuning=replace(params.tuning, enabled=False))
     start = state.ledger.start if state.ledger.start > 0.0 else 1.0
     fresh = new_state(start, quiet)
+    fresh.is_recording = False
     fresh.model, fresh.columns = _foreseen(state, signal), state.columns
     fresh.model_version, fresh.signal_params = state.model_version, signal
     done = replay(_recent(state), fresh, quiet, react)
@@ -142,14 +144,10 @@ def _foreseen(state: TradingState, signal: SignalParams) -> Model | None:
     if model is None or columns is None:
         return None
     expected = [
-        Request(symbol=bar.symbol, close_ms=event.close_ms, features=bar.features, signal=found)
+        Request(symbol=bar.symbol, close_ms=event.close_ms, features=row, signal=found)
         for event in state.recent
-        for bar in event.bars
-        if bar.features is not None
-        and len(bar.features) == columns.width
-        and bar.symbol in model.info.symbols
-        and (found := primary_signal(bar.features, columns.index, signal)).side
-        and np.isfinite(bar.features).all()
+        for bar, row, found in event.signalled(columns.index, signal)
+        if len(row) == columns.width and bar.symbol in model.info.symbols and np.isfinite(row).all()
     ]
     return Foreseen(model, expected)
 
@@ -159,14 +157,28 @@ def _recent(state: TradingState) -> list[Close]:
     volatility = state.columns.volatility if state.columns is not None else 0
     recorded: list[Close] = []
     for event in state.recent:
+        if isinstance(event, RecordedClose):
+            recorded.append(_remembered(event))
+            continue
         known = {
             bar.symbol: float(bar.features[volatility])
             for bar in event.bars
             if bar.features is not None and len(bar.features) > volatility
         }
-        bars = {bar.symbol: bar for bar in event.bars}
+        bars = event.by_symbol()
         recorded.append(Close(event=event, bars=bars, volatility=known, settled=()))
     return recorded
+
+
+def _remembered(event: RecordedClose) -> Close:
+    """Return a close of a simulation as a memory of its bars alone would have it."""
+    return Close(
+        event=event,
+        bars=event.by_symbol(),
+        volatility=LastVolatility(event.recording, event.place, warm=True),
+        settled=(),
+        is_complete=True,
+    )
 
 
 def _notice(code: NoticeCode, text: str, time_ms: int) -> Notice:

@@ -17,7 +17,8 @@ import numpy as np
 from executor.core.events import ModelSwapped
 from executor.core.model import Model, ModelInfo, Prediction, Request
 from executor.core.params import Params
-from executor.core.replay import Replayed, Tape, closes, replay
+from executor.core.recording import Tape
+from executor.core.replay import Replayed, closes, replay
 from executor.core.state import new_state
 from executor.core.step import step
 from executor.core.types import Instrument, Trade

@@ -10,7 +10,8 @@ from executor.core.bundle import unpack
 from executor.core.contract import ExitReason
 from executor.core.events import ModelSwapped
 from executor.core.params import Guard, Limits, Params, Selector, Session, Sizing, Tuning
-from executor.core.replay import Close, Replayed, Tape, closes, replay
+from executor.core.recording import Tape
+from executor.core.replay import Close, Replayed, closes, replay
 from executor.core.state import new_state, restore, save
 from executor.core.step import step
 from features.costs import Costs

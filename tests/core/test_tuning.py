@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from executor.core.contract import NoticeCode
 from executor.core.events import ModelSwapped, Tick
 from executor.core.params import Guard, Params, Session, Tuning
-from executor.core.replay import Tape, closes, replay
+from executor.core.recording import Tape
+from executor.core.replay import closes, replay
 from executor.core.state import TradingState, new_state, restore, save
 from executor.core.step import step
 from executor.core.tuning import appetite, gain_bound, propose

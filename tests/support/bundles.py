@@ -12,7 +12,7 @@ import numpy as np
 import xgboost
 
 from executor.core.bundle import Linear, Part, pack
-from executor.core.replay import Tape
+from executor.core.recording import Tape
 from executor.core.types import Instrument
 from features.catalog import Catalog, default_catalog
 from features.costs import Costs

@@ -13,10 +13,11 @@ from executor.clock import SystemClock
 from executor.core.bundle import unpack
 from executor.core.events import ModelSwapped
 from executor.core.params import Limits, Params
-from executor.core.replay import Replayed, Tape, closes, replay
+from executor.core.recording import Tape
+from executor.core.replay import Replayed, closes, replay
 from executor.core.state import new_state
 from executor.core.step import step
-from executor.settings import Venue as VenueSettings
+from executor.settings_sections import Venue as VenueSettings
 from executor.venue import Venue
 from features.catalog import default_catalog
 from features.stream import FeatureStream
