@@ -5,16 +5,30 @@ Never knows an endpoint. Rule: an endpoint is a function of a ``Call`` that retu
 raises a ``VenueError``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol, TypeVar
 
 from executor.paper.exchange import Exchange
 from executor.paper.market import Series
-from executor.paper.params import Params
+from executor.paper.params import INTEGER_MAX, Params
 from executor.paper.replies import Row
 from executor.paper.signature import BAD_KEY
 from executor.paper.venue.account import Account
 from executor.paper.venue.errors import PARAMS_ERROR, VenueError
+
+
+class Numbered(Protocol):
+    """Something that the venue has numbered."""
+
+    @property
+    def number(self) -> int:
+        """Its place in the venue's sequence."""
+
+
+T = TypeVar("T")
+N = TypeVar("N", bound=Numbered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +65,24 @@ class Call:
         category = self.params.text("category", "linear")
         return {"category": category, "list": rows, "nextPageCursor": cursor}
 
-    def pages(self, rows: list[Row], default: int, most: int) -> Row:
-        """Return one page of ``rows``, the cursor being the number of the next row."""
+    def pages(self, found: Iterable[T], show: Callable[[T], Row], default: int, most: int) -> Row:
+        """Return one page of ``found``, the cursor being the place of the next one."""
         size = self.params.limit(default, most)
         begin = max(0, self.params.integer("cursor", 0))
-        cursor = str(begin + size) if begin + size < len(rows) else ""
-        return self.listing(rows[begin : begin + size], cursor)
+        page = list(islice(found, begin, begin + size + 1))
+        cursor = str(begin + size) if len(page) > size else ""
+        return self.listing([show(one) for one in page[:size]], cursor)
+
+    def newest(self, found: Iterable[N], show: Callable[[N], Row], default: int, most: int) -> Row:
+        """Return one page of ``found``, newest first, the cursor being the number it ended with.
+
+        So nothing is shown twice or missed where something new arrives between two pages.
+        """
+        size = self.params.limit(default, most)
+        before = self.params.integer("cursor", INTEGER_MAX)
+        page = list(islice((one for one in found if one.number < before), size + 1))
+        cursor = str(page[size - 1].number) if len(page) > size else ""
+        return self.listing([show(one) for one in page[:size]], cursor)
 
 
 Endpoint = Callable[[Call], Row]

@@ -116,14 +116,14 @@ def transaction_log(call: Call) -> Row:
     start = call.params.integer("startTime", 0)
     end = call.params.integer("endTime", 1 << 62)
     kind, symbol = call.params.text("type"), call.params.text("symbol")
-    rows = [
-        entry_row(entry)
+    found = (
+        entry
         for entry in reversed(call.owner.entries)
         if start <= entry.time_ms <= end
         and kind in ("", entry.kind)
         and symbol in ("", entry.symbol)
-    ]
-    return call.pages(rows, 20, 50)
+    )
+    return call.newest(found, entry_row, 20, 50)
 
 
 def set_margin_mode(call: Call) -> Row:

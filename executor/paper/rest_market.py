@@ -45,12 +45,12 @@ def instruments(call: Call) -> Row:
     wanted = call.params.text("symbol")
     if not call.is_linear():
         return call.listing([])
-    rows = [
+    rows = (
         instrument_row(instrument)
         for symbol, instrument in call.exchange.state.instruments.items()
         if wanted in ("", symbol)
-    ]
-    return call.pages([row for row in rows if status in ("", row["status"])], 500, 1000)
+    )
+    return call.pages((row for row in rows if status in ("", row["status"])), dict, 500, 1000)
 
 
 def kline(call: Call) -> Row:
@@ -275,7 +275,7 @@ def risk_limit(call: Call) -> Row:
         if wanted in ("", symbol)
         for number, tier in enumerate(instrument.tiers, 1)
     ]
-    return call.pages(rows, 500, 1000)
+    return call.pages(rows, dict, 500, 1000)
 
 
 def open_interest(call: Call) -> Row:

@@ -5,8 +5,6 @@ a change is allowed (``venue.protecting`` does). Rule: by symbol a flat position
 settle coin only open ones, as the venue does.
 """
 
-from typing import Any
-
 from executor.paper.calls import Call, Endpoint
 from executor.paper.listings import closed_row
 from executor.paper.replies import Row, position_row
@@ -35,7 +33,7 @@ def positions(call: Call) -> Row:
         found = []
     else:
         raise VenueError(PARAMS_ERROR, "params error: symbol or settleCoin is required")
-    return call.pages([position_row(view(state, account, p)) for p in found], 20, 200)
+    return call.pages(found, lambda p: position_row(view(state, account, p)), 20, 200)
 
 
 def set_leverage(call: Call) -> Row:
@@ -96,12 +94,12 @@ def closed_profits(call: Call) -> Row:
         return call.listing([])
     start, end = span(call)
     symbol = call.params.text("symbol")
-    rows: list[dict[str, Any]] = [
-        closed_row(closed)
+    found = (
+        closed
         for closed in reversed(call.owner.closed)
         if start <= closed.time_ms <= end and symbol in ("", closed.symbol)
-    ]
-    return call.pages(rows, 50, 100)
+    )
+    return call.newest(found, closed_row, 50, 100)
 
 
 ENDPOINTS: dict[tuple[str, str], Endpoint] = {

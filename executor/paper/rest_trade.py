@@ -207,8 +207,8 @@ def realtime(call: Call) -> Row:
         found = [o for o in list(orders.by_id.values())[-RECENT_CLOSED:] if not o.is_open]
     else:
         found = list(orders.open_of(call.owner.name))
-    rows = [order_row(order) for order in reversed(found) if _matches(call, order) and kind(order)]
-    return call.pages(rows, 20, 50)
+    wanted = (order for order in reversed(found) if _matches(call, order) and kind(order))
+    return call.newest(wanted, order_row, 20, 50)
 
 
 def span(call: Call) -> tuple[int, int]:
@@ -228,15 +228,15 @@ def history(call: Call) -> Row:
     if not call.is_linear():
         return call.listing([])
     start, end = span(call)
-    rows = [
-        order_row(order)
+    found = (
+        order
         for order in reversed(call.exchange.state.orders.by_id.values())
         if not order.is_open
         and start <= order.created_ms <= end
         and _matches(call, order)
         and call.params.text("orderStatus") in ("", order.status)
-    ]
-    return call.pages(rows, 20, 50)
+    )
+    return call.newest(found, order_row, 20, 50)
 
 
 def executions(call: Call) -> Row:
@@ -245,14 +245,14 @@ def executions(call: Call) -> Row:
         return call.listing([])
     start, end = span(call)
     kind = call.params.text("execType")
-    rows = [
-        execution_row(execution)
+    found = (
+        execution
         for execution in reversed(call.exchange.state.executions)
         if start <= execution.time_ms <= end
         and kind in ("", execution.kind)
         and _matches(call, execution.order)
-    ]
-    return call.pages(rows, 50, 100)
+    )
+    return call.newest(found, execution_row, 50, 100)
 
 
 ENDPOINTS: dict[tuple[str, str], Endpoint] = {

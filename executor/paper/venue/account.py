@@ -5,12 +5,12 @@ goes through ``book``, which also adds the amount to the total of its kind, so t
 deposits + realised - fees + funding + insured at every moment.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
-from executor.paper.venue.orders import ZERO, PositionKey
+from executor.paper.venue.orders import KEPT, ZERO, PositionKey
 from executor.paper.venue.positions import Position
 
 LEVERAGE_DEFAULT = Decimal(10)
@@ -92,8 +92,8 @@ class Account:
     leverage: dict[str, Decimal] = field(default_factory=dict)
     hedged: set[str] = field(default_factory=set)
     margin_mode: str = CROSS
-    entries: list[Entry] = field(default_factory=list)
-    closed: list[ClosedProfit] = field(default_factory=list)
+    entries: deque[Entry] = field(default_factory=lambda: deque(maxlen=KEPT))
+    closed: deque[ClosedProfit] = field(default_factory=lambda: deque(maxlen=KEPT))
 
     def book(self, kind: Booking, amount: Decimal) -> None:
         """Move ``amount`` into the wallet (below 0: out of it)."""

@@ -13,6 +13,8 @@ from enum import StrEnum
 ZERO = Decimal(0)
 FALLING = 2
 RISING = 1
+# Finished orders, executions and log lines that are kept: the venue forgets, too.
+KEPT = 50_000
 
 
 class Side(StrEnum):
@@ -147,7 +149,7 @@ class PositionKey:
 
 @dataclass(slots=True)
 class OrderTable:
-    """All orders since the start; live ones also by account and by the position they act on.
+    """All live orders, also by account and by the position they act on, and ``KEPT`` others.
 
     ``stale`` are, by account, the positions whose orders have changed since it was last emptied.
     """
@@ -178,7 +180,16 @@ class OrderTable:
             if not at_key:
                 del self.live[key]
                 self.keys.get(order.symbol, {}).pop(key, None)
+            if len(self.by_id) > KEPT + KEPT // 10:
+                self._forget()
         return order
+
+    def _forget(self) -> None:
+        """Drop the oldest finished orders beyond ``KEPT``, and their link ids."""
+        finished = [order for order in self.by_id.values() if not order.is_open]
+        for order in finished[: max(0, len(self.by_id) - KEPT)]:
+            del self.by_id[order.order_id]
+            self.links.pop((order.account, order.link_id), None)
 
     def touch(self, account: str, symbol: str) -> None:
         """Note that what the orders of a symbol bind has changed."""

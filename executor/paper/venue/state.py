@@ -5,6 +5,7 @@ price. Rule: ids are functions of the seed and of a counter, time is what the ca
 same requests in the same order give the same events to the byte.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -14,7 +15,7 @@ from executor.paper.venue.account import Account
 from executor.paper.venue.errors import PARAMS_ERROR, VenueError
 from executor.paper.venue.events import Event, Executed
 from executor.paper.venue.instruments import Instrument, by_symbol
-from executor.paper.venue.orders import ZERO, OrderTable, PositionKey
+from executor.paper.venue.orders import KEPT, ZERO, OrderTable, PositionKey
 from executor.paper.venue.positions import Position
 from executor.paper.venue.tampering import Tampering
 from features.costs import Costs
@@ -37,7 +38,7 @@ class VenueState:
     volatility: dict[str, float] = field(default_factory=dict)
     liquidity: dict[str, Decimal] = field(default_factory=dict)
     takers: list[str] = field(default_factory=list)
-    executions: list[Executed] = field(default_factory=list)
+    executions: deque[Executed] = field(default_factory=lambda: deque(maxlen=KEPT))
     holders: dict[str, dict[PositionKey, None]] = field(default_factory=dict)
     tampering: Tampering = field(default_factory=Tampering)
     insurance: Decimal = ZERO
