@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Final, NoReturn
 
+from executor.alert_process import send_test
 from executor.app import App
 from executor.clock import SystemClock
 from executor.control import check, command, status
@@ -31,6 +32,8 @@ Trades the promoted model through ccxt and reports to Redis.
   status   what a running executor says of itself, as JSON
   config   the settings in use, secrets left out, and their hash
   keys     what the API key may do; exit 0 when it is fit for real money, else 1
+  alerts test
+           send one message of each level to the configured services
   pause | resume | kill | flatten | reset | reload
            give a running executor a command through Redis"""
 
@@ -46,7 +49,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 ORDERS: Final = tuple(str(name) for name in CommandName if name is not CommandName.SET)
-VERBS: Final = ("run", "check", "status", "config", "keys", *ORDERS)
+WITH_ARGUMENTS: Final = ("alerts",)
+VERBS: Final = ("run", "check", "status", "config", "keys", "alerts", *ORDERS)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("verb", nargs="?", choices=VERBS, metavar="COMMAND", help="see above")
+    parser.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="of the command")
     parser.add_argument("--check", action="store_true", help="the same as the command check")
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help=f"settings (default {CONFIG_NAME})"
@@ -73,6 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         given = _parser().parse_args(arguments)
         verb = "check" if given.check else given.verb
+        if given.arguments and verb not in WITH_ARGUMENTS:
+            return _fail(f"{verb} takes no {given.arguments[0]!r} (see --help)", BAD_INPUT)
         if verb is None:
             _parser().print_help()
             return BAD_INPUT
@@ -88,6 +95,8 @@ def main(arguments: list[str] | None = None) -> int:
                 return asyncio.run(status(settings))
             case "keys":
                 return asyncio.run(_keys(settings))
+            case "alerts":
+                return asyncio.run(_alerts(settings, given.arguments))
             case "config":
                 _show(settings)
                 return 0
@@ -118,6 +127,14 @@ async def _keys(settings: Settings) -> int:
     lines, fit = await show_keys(settings, SystemClock())
     print("\n".join(lines))  # noqa: T201 - the answer
     return 0 if fit else 1
+
+
+async def _alerts(settings: Settings, arguments: list[str]) -> int:
+    if arguments != ["test"]:
+        raise InputError("alerts: write `tribar-executor alerts test`")
+    wrong = await send_test(settings.alerts)
+    print("\n".join(wrong) or "every service took a message of each level")  # noqa: T201 - the answer
+    return 1 if wrong else 0
 
 
 def _fail(message: str, code: int) -> int:

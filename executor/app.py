@@ -24,12 +24,15 @@ from executor.core.contract import Keys, Status
 from executor.counters import Counters
 from executor.errors import JournalError
 from executor.health import HealthServer
+from executor.hearts import BeatingClock, Hearts
 from executor.journal import Journal
 from executor.lease import FileLock, Lease
+from executor.operations import Operations
 from executor.overview import Overview
 from executor.session import Session
 from executor.settings import Settings
 from executor.supervisor import Supervisor, heed_cancellation
+from executor.vitals import Vitals
 from features.errors import InputError
 
 STANDBY_POLL_S: Final = 0.5
@@ -45,11 +48,15 @@ class App:
     """One run of the executor."""
 
     def __init__(self, settings: Settings, clock: Clock, summary: Path | None) -> None:
+        hearts = Hearts()
         self._settings = settings
-        self._clock = clock
+        self._clock = clock = BeatingClock(clock, hearts)
         self._summary = summary
         self._session: Session | None = None
-        self.overview = Overview(settings=settings, clock=clock, counters=Counters())
+        self._supervisor = Supervisor(clock, hearts)
+        self.overview = Overview(
+            settings=settings, clock=clock, counters=Counters(), vitals=Vitals(hearts=hearts)
+        )
 
     async def run(self) -> int:
         """Run until SIGTERM or SIGINT; return the exit code."""
@@ -67,7 +74,8 @@ class App:
                 health=server.url,
             )
             log.info("settings", **self._settings.model_dump(mode="json"))
-            code = await self._until(stop)
+            async with Operations(self._settings, self.overview, self._clock, self._supervisor):
+                code = await self._until(stop)
             self._write_summary()
         return code
 
@@ -126,7 +134,7 @@ class App:
             stack.push_async_callback(lease.release)
             overview.parts.lease, overview.redis_wanted = lease, True
             await self._take(lease)
-            supervisor = Supervisor(self._clock)
+            supervisor = self._supervisor
             self._session = Session(settings, self._clock, overview, journal, redis, lease)
             stack.push_async_callback(self._session.close)
             async with asyncio.TaskGroup() as tasks:

@@ -1,6 +1,18 @@
 """What can go wrong with the outside, as types.
 
-Decides the classes of failure that the executor handles differently. Never raises one.
+Decides the classes of failure that the executor handles differently, and what is done about each::
+
+    RetryableError        a query: asked again, 1 s doubling to 60 s with jitter, 5 tries; counts
+                          towards the breaker of its group (opens after 5 in a row)
+    RateLimitedError      everything but exits is left alone for 30 s
+    RejectedError         not repeated; where the balance does not suffice: an alert
+    FatalError            not repeated; entries are halted, an alert, a person must act
+    UnknownOutcomeError   never resent: asked for by client order id until it is known
+    FenceError            not sent, by us: lease, kill, or the breaker of entries
+    BreakerOpenError      a query not made while its group is left alone; asked at the next look
+    a position that differs from the ledger: the reconciler asks the venue at once
+
+Never raises one.
 Rule: whoever talks to the outside turns every foreign exception into one of these, and whoever
 catches names the classes it can handle; what an attempt *may have done* decides the class.
 """
@@ -48,3 +60,7 @@ class JournalError(Exception):
 
 class BundleRefused(Exception):  # noqa: N818 - a refusal, not an accident
     """A model that may not be loaded, and why, in one line."""
+
+
+class BreakerOpenError(VenueError):
+    """A query was not made: its group of endpoints is left alone for a while."""

@@ -15,7 +15,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from executor.codec import encode
 from executor.core.contract import Status
-from executor.overview import Overview, resident_mb
+from executor.overview import Overview
+from executor.vitals import resident_mb
 from features.errors import InputError
 
 

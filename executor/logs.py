@@ -10,6 +10,7 @@ it, and a log that cannot be written never stops trading.
 import logging
 import sys
 import traceback
+from collections import deque
 from collections.abc import Iterable, MutableMapping
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -25,7 +26,16 @@ LEVELS: Final = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40}
 FILE_BYTES: Final = 10_000_000
 FILES_KEPT: Final = 5
 
+ERRORS_KEPT: Final = 1_000
+
 Line = MutableMapping[str, Any]
+
+_errors: deque[str] = deque(maxlen=ERRORS_KEPT)
+
+
+def recent_errors() -> deque[str]:
+    """Return the newest warnings and errors, oldest first, each as one short line."""
+    return _errors
 
 
 class Redactor:
@@ -79,6 +89,9 @@ class _Both:
         self._file = file
 
     def __call__(self, logger: Any, name: str, line: Line) -> str:
+        if line.get("level") in {"warning", "error", "critical"}:
+            rest = {k: v for k, v in line.items() if k not in {"event", "timestamp", "exception"}}
+            _errors.append(f"{line.get('timestamp', '')} {line.get('event', '')} {rest}"[:500])
         if self._file is not None:
             text = str(self._json(logger, name, dict(line)))
             self._file.handle(logging.LogRecord("", logging.INFO, "", 0, text, None, None))

@@ -5,24 +5,23 @@ changes anything and never asks the outside. Rule: Redis, `/health`, `/status`, 
 summary file all show what is computed here, so that they cannot disagree.
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
+from executor import complaints
+from executor.alerts import Alerts
 from executor.clock import Clock, iso
 from executor.core.contract import HealthRecord, ModelRecord, PositionRecord, Status
 from executor.core.coverage import coverage_table
-from executor.core.params import Params
-from executor.core.state import TradingState
+from executor.core.events import Event
+from executor.core.types import Outcome
 from executor.counters import Counters
-from executor.feed import Feed
-from executor.lease import Lease
-from executor.loader import Loader
-from executor.order_manager import OrderManager
+from executor.parts import Parts
 from executor.performance import max_drawdown, profit_factor, sharpe, win_rate
-from executor.reconciler import Reconciler
 from executor.settings import Settings
+from executor.vitals import Vitals, resident_mb
 
 EQUITY_KEPT: Final = 20_000
 RECENT_TRADES: Final = 50
@@ -39,19 +38,6 @@ NO_MODEL = ModelRecord(
 
 
 @dataclass(slots=True, kw_only=True)
-class Parts:
-    """The parts that exist once the process has come that far."""
-
-    lease: Lease | None = None
-    loader: Loader | None = None
-    feed: Feed | None = None
-    orders: OrderManager | None = None
-    reconciler: Reconciler | None = None
-    state: TradingState | None = None
-    params: Params | None = None
-
-
-@dataclass(slots=True, kw_only=True)
 class Overview:
     """Reads the parts. ``phase`` is set by `app`, the rest follows."""
 
@@ -65,6 +51,10 @@ class Overview:
     redis_wanted: bool = False
     market_finished: Callable[[], bool] = field(default=lambda: False)
     parts: Parts = field(default_factory=Parts)
+    vitals: Vitals = field(default_factory=Vitals)
+    alerts: Alerts | None = None
+    reports: deque[dict[str, Any]] = field(default_factory=deque)
+    listeners: list[Callable[[Event, Outcome], None]] = field(default_factory=list)
     equity: list[float] = field(default_factory=list)
     model_record: ModelRecord = field(default_factory=lambda: ModelRecord(**NO_MODEL))
 
@@ -80,37 +70,35 @@ class Overview:
         if self.phase is not Status.RUNNING:
             reasons.append(f"{self.phase.lower()}: {self.problem or self.step}")
             return reasons
-        parts, feed = self.parts, self.settings.feed
-        if parts.lease is not None and not parts.lease.remaining_ms():
-            reasons.append("lease: not held; orders cannot be signed")
         if self.redis_wanted and not self.redis_ok:
             reasons.append("redis: does not answer")
-        stale_ms = self._stale_after_ms()
-        if parts.feed is not None and parts.feed.silent_ms > stale_ms:
-            reasons.append(f"data: no candle for {parts.feed.silent_ms // 1000} s")
-        limit_ms = parts.params.limits.reconciled_age_ms_max if parts.params else 60_000
-        if parts.reconciler is not None and parts.reconciler.age_ms > limit_ms:
-            reasons.append(f"venue: not reconciled for {parts.reconciler.age_ms // 1000} s")
-        if parts.orders is not None and parts.orders.fatal:
-            reasons.append(f"venue: {parts.orders.fatal}")
-        if feed.acknowledge_url and self.market_finished():
-            reasons = [reason for reason in reasons if not reason.startswith("data:")]
-        return reasons
+        market_open = not (self.settings.feed.acknowledge_url and self.market_finished())
+        return reasons + complaints.critical(
+            self.settings,
+            self.parts,
+            self.vitals,
+            self.clock.monotonic(),
+            market_open=market_open,
+        )
 
     def warnings(self) -> list[str]:
         """Return what a person should know although trading goes on."""
-        reasons, loader = [], self.parts.loader
-        if loader is not None:
-            if not loader.reachable:
-                reasons.append("registry: MLflow does not answer; the model there is stays")
-            if loader.refusal and loader.reachable:
-                reasons.append(f"model: {loader.refusal}")
-            if loader.current is None:
-                reasons.append("model: none; no entries")
-        reconciler = self.parts.reconciler
-        if reconciler is not None and reconciler.problem:
-            reasons.append(f"venue: {reconciler.problem}")
-        return reasons
+        return complaints.warnings(self.settings, self.parts, self.vitals)
+
+    def late_components(self) -> list[str]:
+        """Return the names of the tasks that show no life."""
+        return list(complaints.late_components(self.settings, self.vitals, self.clock.monotonic()))
+
+    @property
+    def is_running(self) -> bool:
+        """Say whether the start is over and the end has not begun."""
+        return self.phase is Status.RUNNING
+
+    def level(self) -> str:
+        """Return healthy, warning or critical."""
+        if self.critical() or self._halted():
+            return "critical"
+        return "warning" if self.warnings() else "healthy"
 
     def status(self) -> Status:
         """Return the word for ``bot:status``."""
@@ -146,11 +134,6 @@ class Overview:
     def _halted(self) -> bool:
         guard = self.parts.state.guard if self.parts.state is not None else None
         return bool(guard is not None and (guard.killed or guard.halted))
-
-    def _stale_after_ms(self) -> int:
-        feed, params = self.settings.feed, self.parts.params
-        interval_ms = params.interval_ms if params is not None else 0
-        return int(feed.stale_intervals * interval_ms) + feed.stale_margin_ms
 
     def model(self) -> ModelRecord:
         """Return the model that is traded, as ``bot:model`` shows it."""
@@ -226,12 +209,44 @@ class Overview:
             "bars": counters.bars,
         }
 
+    def _alerts(self) -> dict[str, Any]:
+        """Return whether anybody is told, and what became of what there was to tell."""
+        if self.alerts is None:
+            return {"configured": False}
+        told = self.alerts.told
+        return {
+            "configured": self.alerts.configured,
+            "waiting": self.alerts.waiting,
+            "raised": dict(told.raised),
+            "sent": told.sent,
+            "failed": told.failed,
+            "repeated": told.repeated,
+            "dropped": told.dropped,
+            "problem": told.problem,
+        }
+
+    def _calls(self) -> dict[str, Any]:
+        """Return how calls to the venue fare."""
+        calls = self.parts.calls
+        if calls is None:
+            return {}
+        return {
+            "made": dict(calls.made),
+            "failed": dict(calls.failed),
+            "by_class": dict(calls.by_class),
+            "error_rate": round(calls.error_rate(), 4),
+            "trend": round(calls.trend(), 4),
+            "mean_ms": round(calls.mean_ms(), 1),
+            "breakers": {name: str(state) for name, state in calls.states().items()},
+        }
+
     def summary(self) -> dict[str, Any]:
         """Return what `/status` answers and the summary file holds."""
         counters, state = self.counters, self.parts.state
         return {
             "time": iso(self.clock.now_ms()),
             "status": str(self.status()),
+            "level": self.level(),
             "step": self.step,
             "health": dict(self.health()),
             "environment": self.settings.trading.environment,
@@ -245,6 +260,10 @@ class Overview:
             "coverage": self.coverage(),
             "positions": self.positions(),
             "metrics": self.metrics(),
+            "components": self.vitals.hearts.overdue_s(self.clock.monotonic()),
+            "alerts": self._alerts(),
+            "calls": self._calls(),
+            "last_report": self.reports[-1] if self.reports else {},
             "executor": {
                 "cold_start_s": round(counters.cold_start_s, 3),
                 "history_s": round(counters.history_s, 3),
@@ -261,15 +280,3 @@ class Overview:
                 "model_version": self.model()["version"],
             },
         }
-
-
-def resident_mb() -> float:
-    """Return the resident memory of this process in megabytes, 0 where the system does not say."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0.0
-    for line in lines:
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    return 0.0

@@ -79,6 +79,8 @@ class Publisher:
         while True:
             await self.beat()
             heed_cancellation()
+            due = self._clock.monotonic() + self._interval_ms / 1000
+            self._overview.vitals.hearts.expect("publisher", due)
             try:
                 async with asyncio.timeout(self._interval_ms / 1000):
                     await self._wake.wait()

@@ -83,7 +83,9 @@ class Session:
             clock=clock,
             fence=self._fence.check,
             emit=self._emit,
+            recovery=settings.recovery,
         )
+        overview.parts.calls = self._venue.calls
         self._store = ModelStore(model.store)
         self._registry = Registry(model.registry_url, model.timeout_ms)
         policy = Policy(
@@ -270,6 +272,7 @@ class Session:
         parts = overview.parts
         parts.state, parts.params, parts.orders = state, params, self._orders
         parts.reconciler = self._reconciler
+        parts.backlog = lambda: (self._inbox.qsize(), self._trader.handled)
         overview.equity = [equity for _, equity, _ in self._journal.equity()]
         overview.counters.restore(self._journal)
 

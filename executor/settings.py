@@ -29,6 +29,7 @@ from executor.settings_sections import (
     Model,
     Orders,
     Reconciler,
+    Recovery,
     Redis,
     Section,
     Trading,
@@ -53,6 +54,7 @@ class Settings(Section):
     trading: Trading = Trading()
     venue: Venue = Venue()
     feed: Feed = Feed()
+    recovery: Recovery = Recovery()
     orders: Orders = Orders()
     reconciler: Reconciler = Reconciler()
     redis: Redis = Redis()

@@ -88,6 +88,19 @@ class Feed(Section):
     client: str = "executor"
 
 
+class Recovery(Section):
+    """What is done about failed calls; `errors` has the table of classes."""
+
+    tries: int = Field(default=5, ge=1, le=20)
+    backoff_first_ms: int = Field(default=1_000, ge=10)
+    backoff_most_ms: int = Field(default=60_000, ge=10)
+    rate_limit_ms: int = Field(default=30_000, ge=100)
+    failures: int = Field(default=5, ge=1)
+    open_ms: int = Field(default=60_000, ge=100)
+    open_reads_ms: int = Field(default=10_000, ge=100)
+    calls_second: float = Field(default=10.0, ge=1.0)
+
+
 class Orders(Section):
     """How long an order may stay in doubt, and how old an entry may be when it is sent."""
 

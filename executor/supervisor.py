@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from executor.clock import Clock
+from executor.hearts import Hearts
 
 PAUSE_FIRST_S: Final = 0.5
 PAUSE_MOST_S: Final = 30.0
@@ -35,13 +36,15 @@ def heed_cancellation() -> None:
 class Supervisor:
     """Runs helpers; ``failures`` counts by name."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, hearts: Hearts | None = None) -> None:
         self._clock = clock
+        self._hearts = hearts or Hearts()
         self.failures: Counter[str] = Counter()
 
     async def supervise(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """Run one helper for as long as the process runs."""
         pause_s = PAUSE_FIRST_S
+        self._hearts.own(name, self._clock.monotonic())
         while True:
             began = self._clock.monotonic()
             try:

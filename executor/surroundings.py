@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Callable
 
 from executor.clock import Clock
-from executor.core.events import BarClosed, Event, GateFacts, ModelSwapped, Tick
+from executor.core.contract import CommandName
+from executor.core.events import BarClosed, Command, Event, GateFacts, ModelSwapped, Tick
 from executor.core.types import Outcome
 from executor.feed import Feed
 from executor.journal import Journal
@@ -50,6 +51,7 @@ class Surroundings:
         self._lockstep = lockstep
         self._inbox = inbox
         self._listening = listening
+        self._scan_began = clock.monotonic()
 
     def surround(
         self,
@@ -80,6 +82,7 @@ class Surroundings:
     def facts(self, event: BarClosed) -> GateFacts:
         """Return what the pre-trade gate must know of the outside."""
         state = self._trader.state
+        self._scan_began = self._clock.monotonic()
         return GateFacts(
             lease_margin_ms=self._lease.remaining_ms(),
             halted_outside=bool(self._orders.fatal),
@@ -102,10 +105,16 @@ class Surroundings:
             self._publisher.note(notice)
         if isinstance(event, BarClosed):
             self._overview.note_equity(self._trader.state.equity())
+            scan_s = self._clock.monotonic() - self._scan_began
+            self._overview.vitals.scan_ms.append(1000 * scan_s)
         if isinstance(event, ModelSwapped):
             self._models.taken(event, self._trader.state)
+        if isinstance(event, Command) and event.name == CommandName.RESET:
+            self._venue.calls.reset()
         if is_trade_or_command(event, outcome):
             self._publisher.wake()
+        for listener in self._overview.listeners:
+            listener(event, outcome)
 
     async def quiet(self, close_ms: int) -> None:
         """Nothing is left to do: tune if it is due, and let an accelerated market go on."""

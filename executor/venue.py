@@ -18,7 +18,8 @@ from executor.clock import Clock
 from executor.core.events import FillReceived, FundingPaid, OrderUpdated, VenueSnapshot
 from executor.core.types import CancelIntent, Instrument, OrderIntent, Protect
 from executor.errors import UnknownOutcomeError
-from executor.settings import Venue as VenueSettings
+from executor.settings_sections import Recovery
+from executor.settings_sections import Venue as VenueSettings
 from executor.venue_calls import PAGES_MAX, Calls
 from executor.venue_client import Fence, Seam, build
 from executor.venue_errors import NOT_MODIFIED, ORDER_GONE
@@ -28,6 +29,7 @@ from features.types import Candle
 
 SUPPORTED: Final = ("bybit",)
 KLINES_PER_PAGE: Final = 1_000
+SETTLEMENTS_PER_PAGE: Final = 200
 LINEAR: Final = {"category": "linear", "settleCoin": "USDT"}
 
 
@@ -42,6 +44,7 @@ class Venue:
         clock: Clock,
         fence: Fence,
         emit: venue_streams.Emit,
+        recovery: Recovery | None = None,
     ) -> None:
         if settings.id not in SUPPORTED:
             raise InputError("[venue] id: " + unknown_name("venue", settings.id, SUPPORTED))
@@ -52,7 +55,7 @@ class Venue:
         if environment == "testnet" and not settings.url:
             self._trade.set_sandbox_mode(True)
             self._data.set_sandbox_mode(True)
-        self.calls = Calls(self._trade.load_time_difference)
+        self.calls = Calls(self._trade.load_time_difference, clock, recovery)
         self._names: dict[str, str] = {}
         self.instruments: dict[str, Instrument] = {}
         self.free_margin = math.inf
@@ -124,6 +127,20 @@ class Venue:
         )
         return [venue_rows.candle(row) for row in await self.calls.query("kline", ask)]
 
+    async def funding(self, symbol: str, start_ms: int) -> list[tuple[int, float]]:
+        """Return the funding settlements (time, rate) since ``start_ms``, ascending."""
+        found: dict[int, float] = {}
+        request = {"category": "linear", "symbol": symbol, "limit": SETTLEMENTS_PER_PAGE}
+        for _ in range(PAGES_MAX):
+            ask = partial(self._data.publicGetV5MarketFundingHistory, dict(request))
+            reply = await self.calls.query("funding", ask)
+            page = dict(venue_rows.settlement(row) for row in venue_rows.rows(reply))
+            found |= page
+            if len(page) < SETTLEMENTS_PER_PAGE or min(page) <= start_ms:
+                break
+            request["endTime"] = min(page) - 1
+        return sorted(item for item in found.items() if item[0] >= start_ms)
+
     async def submit(self, intent: OrderIntent) -> str:
         """Send one order, once; return the venue's id of it.
 
@@ -151,7 +168,7 @@ class Venue:
             self._price(symbol, intent.price) if intent.price else None,
             params,
         )
-        made = await self.calls.change("order", send)
+        made = await self.calls.change("exit" if intent.reduce_only else "order", send)
         if not isinstance(made, Mapping) or not made.get("id"):
             raise UnknownOutcomeError("the venue's acknowledgement holds no order id")
         return str(made["id"])

@@ -23,7 +23,8 @@ from executor.journal import Journal
 from executor.overview import Overview
 from executor.performance import max_drawdown, profit_factor, sharpe, win_rate
 from executor.publisher import Publisher
-from executor.settings import Settings, Trading
+from executor.settings import Settings
+from executor.settings_sections import Trading
 from features.errors import InputError
 from tests.support.clocks import FakeClock
 from tests.support.trading import INTERVAL_MS, LONG_ROW, Desk, trade

@@ -77,6 +77,14 @@ class ExecutorProgram:
             "model": {"registry_url": registry_url, "store": str(folder / f"{name}-models")},
             "journal": {"path": str(self.journal)},
             "health": {"port": self.port},
+            "recovery": {
+                "backoff_first_ms": 200,
+                "backoff_most_ms": 2_000,
+                "rate_limit_ms": 1_000,
+                "open_ms": 1_000,
+                "open_reads_ms": 500,
+                "calls_second": 1_000,
+            },
             "log": {"file": str(folder / f"{name}.jsonl")},
             "limits": {"model_age_days_max": 100_000},
         }

@@ -1,0 +1,174 @@
+"""Error recovery: retries, breakers and pacing, on a clock that the test turns."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from executor import lean_ccxt
+from executor.breaker import Breaker, Bucket, Circuit
+from executor.errors import BreakerOpenError, FenceError, RateLimitedError, RejectedError
+from executor.settings_sections import Recovery
+from executor.venue_calls import Calls
+from tests.support.clocks import FakeClock
+
+ccxt = lean_ccxt.errors()
+FAST = Recovery(backoff_first_ms=10, backoff_most_ms=10, calls_second=1_000.0)
+
+
+async def _nothing() -> None:
+    return None
+
+
+class Endpoint:
+    """Answers with the failures it is given, then well."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
+        self.asked = 0
+
+    async def __call__(self) -> str:
+        self.asked += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        return "well"
+
+
+def down(count: int) -> list[Exception]:
+    return [ccxt.NetworkError("away") for _ in range(count)]
+
+
+async def test_a_query_is_asked_again_a_few_times_and_the_rest_is_counted() -> None:
+    calls = Calls(_nothing, FakeClock(), FAST)
+    endpoint = Endpoint(*down(3))
+    assert await calls.query("wallet", endpoint) == "well"
+    assert (endpoint.asked, calls.made["wallet"], calls.failed["wallet"]) == (4, 4, 3)
+    assert (calls.failed_row, calls.by_class["RetryableError"]) == (0, 3)
+    rejected = Endpoint(ccxt.BadRequest('{"retCode":10001}'))
+    with pytest.raises(RejectedError):
+        await calls.query("wallet", rejected)
+    assert rejected.asked == 1, "who said no is not asked again"
+
+
+async def test_a_group_is_left_alone_after_five_failures_and_tried_after_a_while() -> None:
+    clock = FakeClock()
+    calls = Calls(_nothing, clock, FAST)
+    for _ in range(5):
+        with pytest.raises(Exception, match="away"):
+            await calls.change("order", Endpoint(*down(1)))
+    assert calls.states()["entries"] is Circuit.OPEN
+    entry = Endpoint()
+    with pytest.raises(FenceError, match="60 s more"):
+        await calls.change("order", entry)
+    assert entry.asked == 0, "an entry was not sent, surely"
+    for label in ("exit", "cancel", "protect", "order_query"):
+        assert await calls.change(label, Endpoint()) == "well", "exits pass, whatever is open"
+    assert await calls.query("wallet", Endpoint()) == "well", "other groups are not touched"
+    clock.pass_s(60.0)
+    assert calls.states()["entries"] is Circuit.HALF_OPEN
+    with pytest.raises(Exception, match="away"):
+        await calls.change("order", Endpoint(*down(1)))
+    assert calls.states()["entries"] is Circuit.OPEN, "the one that tried failed"
+    clock.pass_s(60.0)
+    assert await calls.change("order", entry) == "well"
+    assert calls.states()["entries"] is Circuit.CLOSED
+
+
+async def test_queries_come_back_sooner_and_a_person_closes_everything() -> None:
+    clock = FakeClock()
+    calls = Calls(_nothing, clock, FAST)
+    with pytest.raises(Exception, match="away"):
+        await calls.query("wallet", Endpoint(*down(9)))
+    with pytest.raises(BreakerOpenError):
+        await calls.query("positions", Endpoint())
+    clock.pass_s(10.0)
+    assert await calls.query("positions", Endpoint()) == "well"
+    with pytest.raises(Exception, match="away"):
+        await calls.query("wallet", Endpoint(*down(9)))
+    calls.reset()
+    assert await calls.query("wallet", Endpoint()) == "well"
+
+
+async def test_after_too_many_requests_only_exits_go_on() -> None:
+    clock = FakeClock()
+    calls = Calls(_nothing, clock, FAST)
+    with pytest.raises(RateLimitedError) as caught:
+        await calls.query("wallet", Endpoint(ccxt.RateLimitExceeded("slow down")))
+    assert caught.value.wait_s == 30.0
+    await calls.change("exit", Endpoint())
+    assert clock.sleeps == [], "an exit waits for nobody"
+    await calls.change("order", Endpoint())
+    assert clock.sleeps == [pytest.approx(30.0, abs=0.1)]
+    assert calls.limited["wallet"] == 1
+    with pytest.raises(RateLimitedError) as caught:
+        await calls.change("exit", Endpoint(ccxt.RateLimitExceeded("slow down")))
+    assert caught.value.wait_s == 1.0
+
+
+async def test_the_share_of_failures_and_its_trend() -> None:
+    calls = Calls(_nothing, FakeClock(), Recovery(tries=1, failures=1_000, calls_second=1_000.0))
+    for _ in range(100):
+        await calls.query("wallet", Endpoint())
+    assert (calls.error_rate(), calls.trend()) == (0.0, 0.0)
+    for number in range(100):
+        if number % 4 == 0:
+            with pytest.raises(Exception, match="away"):
+                await calls.query("wallet", Endpoint(*down(1)))
+        else:
+            await calls.query("wallet", Endpoint())
+    assert calls.error_rate() == pytest.approx(0.25)
+    assert calls.trend() == pytest.approx(0.25)
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 2.0), st.booleans()), max_size=200))
+def test_the_bucket_keeps_the_pace(arrivals: list[tuple[float, bool]]) -> None:
+    """Of calls that are not urgent, no second sees more than twice the rate, no minute 60 rates."""
+    bucket, now, starts = Bucket(10.0), 0.0, []
+    for pause, urgent in arrivals:
+        now += pause
+        wait = bucket.take(now, urgent=urgent)
+        assert wait >= 0.0
+        assert not (urgent and wait)
+        if not urgent:
+            starts.append(now + wait)
+    starts.sort()
+    for first in starts:
+        assert sum(first <= at < first + 1.0 for at in starts) <= 20
+    if len(starts) > 20:
+        assert starts[-1] - starts[0] >= (len(starts) - 10) / 10.0 - 0.2
+
+
+class BreakerLife(RuleBasedStateMachine):
+    """Whatever happens: it opens after five failures in a row and lets one try at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.breaker, self.now, self.row = Breaker(5, 60.0), 0.0, 0
+
+    @rule(seconds=st.floats(0.0, 100.0))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(well=st.booleans())
+    def call(self, well: bool) -> None:
+        state = self.breaker.state(self.now)
+        if not self.breaker.allow(self.now):
+            assert state is Circuit.OPEN
+            return
+        assert state is not Circuit.OPEN
+        if state is Circuit.HALF_OPEN:
+            assert not self.breaker.allow(self.now), "one at a time"
+        if well:
+            self.breaker.succeeded()
+            self.row = 0
+        else:
+            self.breaker.failed(self.now)
+            self.row += 1
+
+    @invariant()
+    def opens_exactly_after_five(self) -> None:
+        closed = self.breaker.state(self.now) is Circuit.CLOSED
+        assert closed == (self.row < 5)
+
+
+TestBreakerLife = BreakerLife.TestCase
