@@ -8,7 +8,7 @@ volume. Rule: pure functions of columns; every threshold stands in ``Rules``.
     duplicate  the same open time again          off_grid  a stamp that is no bar's open
     bad_price  null, not finite, not positive    crossed   high or low inside the body
     torn       the open is not where the last close was, no bar missing between
-    spike      a move or shadow that comes back on ordinary volume
+    spike      a move or shadow that comes back on ordinary volume, or without a shadow at its point
     frozen     no trades at one price, or equal bars, in a row
     volume     many times the day's median, though neither range nor neighbours explain it
 """
@@ -40,6 +40,9 @@ class Rules:
     spike_volume_max: float = 6.0  # in units of the ordinary volume around
     quiet_spike_sigmas: float = 9.5
     quiet_spike_volume_max: float = 2.0
+    # A pointed turn, by the least bar it is looked for in: the shorter, the more come about.
+    tip_sigmas: tuple[tuple[int, float], ...] = ((900_000, 5.5), (300_000, 7.0), (0, 10.5))
+    tip_wick_sigmas: float = 0.002
     wick_volume_max: float = 4.0
     wick_interval_ms: int = 3_600_000  # shadows of bars this long or longer prove nothing
     frozen_untraded_bars: int = 3
@@ -91,7 +94,7 @@ def flag(frame: pl.DataFrame, step_ms: int, rules: Rules) -> pl.DataFrame:
         torn=_torn_stretches(
             bars["gap"].to_numpy(), bars["torn_open"].fill_null(value=False).to_numpy(), rules
         ),
-        spike=_spikes(bars, rules) | pl.col("wick"),
+        spike=_spikes(bars, rules) | _tips(bars, step_ms, rules) | pl.col("wick"),
         volume=_volumes(bars, rules),
     ).select(
         "open_ms",
@@ -167,6 +170,32 @@ def _spikes(bars: pl.DataFrame, rules: Rules) -> pl.Series:
             if left < 0.4 * move and volume[first : last + 1].max() < limit:
                 marked[first : last + 1] = True
                 break
+    return pl.Series(marked)
+
+
+def _tips(bars: pl.DataFrame, step_ms: int, rules: Rules) -> pl.Series:
+    """Mark both bars of a turn without a shadow at its point, whatever the volume.
+
+    A true turn of that size is traded through: it leaves a shadow beyond the close at which one bar
+    ends and the next begins. A price that was written wrong is the extreme of both, to the digit.
+    """
+    least = next(sigmas for length_ms, sigmas in rules.tip_sigmas if step_ms >= length_ms)
+    marked = np.zeros(bars.height, dtype=np.bool_)
+    size = (bars["move"] / bars["sigma"]).abs().fill_null(0.0).to_numpy()
+    at = np.flatnonzero(size[:-1] >= least)
+    if at.size == 0:
+        return pl.Series(marked)
+    now, later = bars[at], bars[at + 1]
+    before, sigma = now["close_before"].to_numpy(), now["sigma"].to_numpy()
+    is_top = now["close"].to_numpy() > before
+    pointed = (later["step"] == step_ms).to_numpy()
+    for one, price in ((now, "close"), (later, "open")):
+        high, low, tip = (one[name].to_numpy() for name in ("high", "low", price))
+        shadow = np.where(is_top, high / tip - 1, 1 - low / tip)
+        pointed &= shadow <= rules.tip_wick_sigmas * sigma
+    left = np.abs((later["close"].to_numpy() / before - 1) / now["move"].to_numpy())
+    found = at[pointed & (left < 0.6)]
+    marked[found] = marked[found + 1] = True
     return pl.Series(marked)
 
 

@@ -67,8 +67,25 @@ def test_injected_defects_are_found_in_made_up_bars(seed):
     missed = Counter(
         one.kind for one, ok in zip(injections, found(flags, injections), strict=True) if not ok
     )
-    # A travelled jump on a bar that happens to be busy cannot be told from a true one.
     assert not missed - Counter({"travelled_jump": 1, "volume_outlier": 1})
+
+
+@pytest.mark.parametrize("shadow", [0.0, 2e-4])
+@pytest.mark.parametrize("way", [1, -1])
+def test_a_turn_on_a_busy_bar_is_true_where_its_point_was_traded_through(shadow, way):
+    """Twelve times the usual volume: only the missing shadow tells a wrong price."""
+    columns = columns_of(made(2000))
+    factor, at = float(np.exp(way * 0.03)), 1000
+    columns["volume"][at - 1 : at + 3] *= 12
+    columns["close"][at] *= factor
+    columns["open"][at + 1] *= factor
+    end = columns["close"][at]
+    for bar in (at, at + 1):
+        columns["high"][bar] = max(columns["high"][bar], end * (1 + shadow))
+        columns["low"][bar] = min(columns["low"][bar], end * (1 - shadow))
+    flags = flag(pl.DataFrame(columns), STEP, Rules())
+    marked = flags.filter("spike")["open_ms"].to_list()
+    assert marked == ([] if shadow else [T0 + at * STEP, T0 + (at + 1) * STEP])
 
 
 REAL_PERPS = (
@@ -94,7 +111,7 @@ def test_ninety_nine_of_a_hundred_injections_into_real_candles_are_found():
             tried[one.kind] += 1
             missed[one.kind] += not ok
     assert sum(tried.values()) >= 500
-    assert sum(missed.values()) <= 0.01 * sum(tried.values()), (missed, tried)
+    assert sum(missed.values()) <= 0.005 * sum(tried.values()), (missed, tried)
 
 
 # What the data's own notes document as true defects, by file; every other file must be clean.
