@@ -4,10 +4,11 @@ Decides which history a symbol is warmed up with, when a hole is filled by REST,
 close waits for a late symbol. Never decides on a trade and
 never puts a bar out of order (`bars` sees to it). Rule: features are computed here once a bar, by
 the same stream the training data came from; a symbol that is missing from a close is left out and
-said so, never made up.
+said so, never made up; funding that is not certain (`settlements`) is NaN, never an old number.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,6 +21,7 @@ from executor.clock import Clock
 from executor.core.columns import VOLATILITY
 from executor.core.types import Bar
 from executor.errors import RetryableError, VenueError
+from executor.settlements import Settlements
 from executor.venue import Venue
 from executor.venue_streams import CandlePushed, keep_watching
 from features.catalog import Catalog
@@ -69,8 +71,17 @@ class Feed:
         self._taken_ms = 0
         self._columns: IntArray | None = None
         self._volatility = catalog.names.index(VOLATILITY)
+        self._funded = [catalog.names.index(name) for name in catalog.funding_names]
         self._tasks: set[asyncio.Task[None]] = set()
         self._pushed_at = clock.monotonic()
+        self._settlements = Settlements(
+            venue,
+            clock,
+            pause_s=self._grace_s,
+            begin=self._begin,
+            wake=self._look_at_closes,
+            make_anew=self._make_anew,
+        )
         self.history_s = 0.0
         self.late_symbols = 0
 
@@ -108,22 +119,57 @@ class Feed:
         self._look_at_closes()
 
     async def _warm_symbol(self, symbol: str, last_close_ms: int, gate: asyncio.Semaphore) -> None:
-        count = self._catalog.warmup_bars + SPARE_BARS
         async with gate:
-            rows = await self._venue.newest_candles(symbol, self._interval, count)
+            rows = await self._history(symbol)
             if not rows:
                 raise RetryableError(f"{symbol}: the venue has no bars; leave the symbol out")
+            await self._settlements.load(symbol, rows[0].open_ms)
         head = _head_ms(rows, last_close_ms, self._interval_ms)
-        stream = FeatureStream(self._catalog, self._interval_ms)
-        self._streams[symbol] = stream
-        for number, row in enumerate(rows):
-            if row.open_ms > head:
-                break
-            stream.update(row)
-            if number % 256 == 0:
-                await asyncio.sleep(0)
+        self._streams[symbol] = await self._streamed(symbol, rows, head)
         self._book.seed(symbol, head, rows)
         self._fill_hole(symbol)
+
+    async def _history(self, symbol: str) -> list[Candle]:
+        count = self._catalog.warmup_bars + SPARE_BARS
+        return await self._venue.newest_candles(symbol, self._interval, count)
+
+    async def _streamed(self, symbol: str, rows: Sequence[Candle], newest_ms: int) -> FeatureStream:
+        """Return a stream that has seen ``rows`` up to the bar that opens at ``newest_ms``."""
+        stream = FeatureStream(self._catalog, self._interval_ms)
+        for number, row in enumerate(rows):
+            if row.open_ms > newest_ms:
+                break
+            self._advance(symbol, stream, row)
+            if number % 256 == 0:
+                await asyncio.sleep(0)
+        return stream
+
+    def _advance(self, symbol: str, stream: FeatureStream, candle: Candle) -> FloatArray:
+        last_ms = stream.last_open_ms
+        after_ms = candle.open_ms if last_ms is None else last_ms + self._interval_ms
+        until_ms = candle.open_ms + self._interval_ms
+        return stream.update(candle, self._settlements.rate(symbol, after_ms, until_ms))
+
+    async def _make_anew(self, symbol: str) -> None:
+        """Replace a stream that was not told of a settlement in time by one made from history."""
+        for _ in range(HOLE_TRIES):
+            try:
+                rows = await self._history(symbol)
+            except VenueError as error:
+                log.warning("stream_not_made_anew", symbol=symbol, error=str(error))
+                await self._clock.sleep(self._grace_s)
+                continue
+            stream = await self._streamed(symbol, rows, self._newest(symbol))
+            # Bars may have been handed out meanwhile.
+            if stream.last_open_ms == self._newest(symbol):
+                self._streams[symbol] = stream
+                self._settlements.made_anew(symbol)
+                log.info("stream_made_anew", symbol=symbol)
+                return
+
+    def _newest(self, symbol: str) -> int:
+        """Return the open of the newest bar that the symbol's stream has seen."""
+        return self._streams[symbol].last_open_ms or 0
 
     def on_candle(self, event: CandlePushed) -> None:
         """Take a pushed candle; what follows from it comes out of :meth:`ready`."""
@@ -131,6 +177,7 @@ class Feed:
         if event.symbol not in self._streams:
             return
         self._book.push(event.symbol, event.candle, confirmed=event.confirmed)
+        self._settlements.see(event.symbol, event.candle.open_ms)
         self._fill_hole(event.symbol)
         if event.confirmed:
             self._begin_grace(event.candle.open_ms + self._interval_ms)
@@ -163,7 +210,10 @@ class Feed:
         if close_ms is None:
             return None
         late = self._late.get(close_ms, False)
-        return close_ms if late or self._book.complete(close_ms) else None
+        if not (late or self._book.complete(close_ms)):
+            return None
+        waiting = [s for s in self._streams if not self._settlements.known(s, close_ms)]
+        return None if waiting else close_ms
 
     def take(self, close_ms: int) -> tuple[Bar, ...]:
         """Return the bars of a close with their features, by symbol."""
@@ -187,7 +237,9 @@ class Feed:
 
     def _features(self, symbol: str, candle: Candle) -> FloatArray | None:
         """Return the row that the model wants, None while the volatility is not warm."""
-        row = self._streams[symbol].update(candle)
+        row = self._advance(symbol, self._streams[symbol], candle)
+        if not self._settlements.is_sure(symbol):
+            row[self._funded] = math.nan
         if not row[self._volatility] > 0.0:
             return None
         return row if self._columns is None else row[self._columns]

@@ -75,6 +75,11 @@ def text(row: Row, key: str) -> str:
     return value
 
 
+def settlement(row: Row) -> tuple[int, float]:
+    """Return time and rate of a funding settlement."""
+    return int(number(row, "fundingRateTimestamp")), number(row, "fundingRate")
+
+
 def _side(row: Row) -> int:
     try:
         return SIDES[text(row, "side")]

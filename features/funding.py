@@ -1,8 +1,9 @@
 """Which bar a funding settlement falls to.
 
-Decides what a bar knows of funding: the newest settlement after the last bar's close and at or
-before its own. Never invents a rate. Rule: batch and stream, pipeline and executor ask here;
-stamps are put on the whole minute first, as venues record them some milliseconds off.
+Decides what a bar knows of funding: the newest settlement from the last bar's close on and before
+its own. One that is due at the very close belongs to the next bar, since no venue lists it by
+then. Never invents a rate. Rule: batch and stream, pipeline and executor ask here; stamps are put
+on the whole minute first, as venues record them some milliseconds off.
 """
 
 import numpy as np
@@ -21,14 +22,14 @@ def on_minute(time_ms: IntArray) -> IntArray:
 
 
 def settled_between(funding: Funding, after_ms: int, until_ms: int) -> float | None:
-    """Return the newest rate settled after ``after_ms`` and at or before ``until_ms``, if any.
+    """Return the newest rate settled from ``after_ms`` on and before ``until_ms``, if any.
 
     This is what ``FeatureStream.update`` wants: the last bar's close and this bar's close.
     """
-    # on_minute(t) <= until_ms, solved for t: a search, not a pass over all settlements.
-    bound = (until_ms // MINUTE_MS + 1) * MINUTE_MS - EARLY_MS
+    # on_minute(t) < until_ms, solved for t: a search, not a pass over all settlements.
+    bound = -(-until_ms // MINUTE_MS) * MINUTE_MS - EARLY_MS
     last = int(np.searchsorted(funding.time_ms, bound, side="left")) - 1
-    if last < 0 or int(on_minute(funding.time_ms[last : last + 1])[0]) <= after_ms:
+    if last < 0 or int(on_minute(funding.time_ms[last : last + 1])[0]) < after_ms:
         return None
     return float(funding.rate[last])
 
@@ -44,10 +45,10 @@ def settled_columns(candles: Candles, funding: Funding) -> tuple[FloatArray, Flo
     check_funding(funding)
     times = on_minute(funding.time_ms)
     close_ms = candles.close_ms
-    count = np.searchsorted(times, close_ms, side="right")
+    count = np.searchsorted(times, close_ms, side="left")
     before = np.empty_like(count)
     before[1:] = count[:-1]
-    before[:1] = np.searchsorted(times, close_ms[:1] - candles.interval_ms, side="right")
+    before[:1] = np.searchsorted(times, candles.open_ms[:1], side="left")
     settled = count > before
     rate = np.zeros(candles.n)
     rate[settled] = funding.rate[count[settled] - 1]

@@ -4,7 +4,7 @@ Decides nothing: it runs the functions of ``features.signals``, compiled, over a
 Never differs from ``primary_signal`` on any row. Rule: no arithmetic of its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -63,7 +63,12 @@ def _compiled_run() -> Callable[..., None]:
 
 def signals_batch(matrix: FloatArray, catalog: Catalog, params: SignalParams) -> Signals:
     """Return the primary signal of every row of ``matrix``, shape (n, n_features)."""
-    names = catalog.names
+    return signals_of(matrix, catalog.names, params)
+
+
+def signals_of(matrix: FloatArray, names: Sequence[str], params: SignalParams) -> Signals:
+    """Return the primary signal of every row of ``matrix`` whose columns are ``names``."""
+    names = tuple(names)
     rule = RULES[params.rule]
     inputs = np.ascontiguousarray(matrix[:, [names.index(name) for name in INPUTS[rule]]])
     n = matrix.shape[0]

@@ -95,8 +95,8 @@ class FeatureStream:
         candle : Candle
             The bar after the last one; bars may be missing between them.
         funding_rate : float or None
-            The newest rate settled after the last bar's close and at or before this one's, None
-            where there was none (``features.funding.settled_between``).
+            The newest rate settled from the last bar's close on and before this one's, None where
+            there was none (``features.funding.settled_between``).
 
         Returns
         -------

@@ -17,12 +17,12 @@ from flows.lake.assess import verdicts
 from flows.lake.quarantine import outside
 from flows.lake.store import Lake
 from flows.lake.universe import memberships
-from flows.live_catalog import live_catalog
 from flows.plan import shelf
 from flows.research.market import Market, build_market, make_dataset
 from flows.settings import Settings, load_settings
 from flows.shelf import code_version, key_of, save_dataset
 from flows.showing import run_log, show_table
+from flows.training_catalog import training_catalog
 from flows.universe import chosen_symbols
 
 
@@ -48,7 +48,7 @@ def dataset(
     settings = load_settings()
     step, where = interval or settings.data.interval, venue or settings.venue.id
     wanted = sorted(symbols or chosen_symbols(settings, where))
-    catalog = live_catalog()
+    catalog = training_catalog(settings)
     lake = Lake(settings.paths.lake)
     allowed, left_out, notes = _judged(lake, where, step, wanted)
     pin = lake.pin(where, allowed, step, start_ms, end_ms)

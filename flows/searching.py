@@ -15,7 +15,6 @@ import optuna
 
 from features.errors import InputError
 from flows import study
-from flows.live_catalog import live_catalog
 from flows.plan import base_recipe, machine, shelf, study_key, study_url, trial_terms
 from flows.processes import Program, spawn
 from flows.research.objective import TrialResult, evaluate
@@ -23,6 +22,7 @@ from flows.research.space import Dimension, search_space, sobol_points
 from flows.settings import Settings, load_settings
 from flows.settings_source import process_environment
 from flows.shelf import load_dataset
+from flows.training_catalog import training_catalog
 
 ROUNDS_MAX = 5
 LAST_TRIAL_S = 1800.0
@@ -61,7 +61,7 @@ class Job:
 
 def make_job(settings: Settings, dataset_key: str, total: int) -> Job:
     """Return the job of searching on a stored dataset."""
-    data, _ = load_dataset(shelf(settings).dataset(dataset_key), live_catalog())
+    data, _ = load_dataset(shelf(settings).dataset(dataset_key), training_catalog(settings))
     base, terms = base_recipe(settings), trial_terms(settings, data)
     space = search_space(base)
     name = study_key(dataset_key, base, space, terms)

@@ -13,7 +13,6 @@ from executor.core.bundle import pack, unpack
 from executor.core.params import Params
 from features.errors import InputError
 from flows import study
-from flows.live_catalog import live_catalog
 from flows.pages import figures_table, image_page
 from flows.plan import base_recipe, machine, model_key, shelf, study_url, trial_terms
 from flows.report.plots import model_plots
@@ -30,6 +29,7 @@ from flows.revision import git_revision
 from flows.settings import load_settings
 from flows.shelf import load_dataset, write_folder, write_json
 from flows.showing import run_log, show_page
+from flows.training_catalog import training_catalog
 
 SHOWN = ("n", "positive_rate", "auc", "brier", "log_loss", "precision", "recall", "f1")
 MONEY = ("return_total", "sharpe", "max_drawdown", "trades", "win_rate", "profit_factor")
@@ -49,7 +49,7 @@ def train(dataset_key: str, study_name: str) -> dict[str, Any]:
     """
     settings = load_settings()
     log = run_log()
-    data, facts = load_dataset(shelf(settings).dataset(dataset_key), live_catalog())
+    data, facts = load_dataset(shelf(settings).dataset(dataset_key), training_catalog(settings))
     records = study.records(study.open_study(study_url(settings), study_name))
     if not records:
         raise InputError(f"study {study_name} has no ended trial; run search first")

@@ -1,6 +1,6 @@
 """Funding: what it costs to hold, and when it is next due.
 
-Decides what a bar knows of funding: settlements at or before its close. Never assumes a rate or a
+Decides what a bar knows of funding: settlements before its close. Never assumes a rate or a
 schedule: until the market showed them the value is NaN. Rule: kernels as in ``moving``; whether a
 settlement falls to a bar is decided in ``features.funding``, for batch and stream alike.
 """
@@ -22,9 +22,9 @@ def funding(
     """Return (last rate, mean of the last n rates, share of the interval to the next settlement).
 
     Rates are fractions per settlement, positive where longs pay. ``settled`` is 1 on a bar that
-    brings a settlement, whose ``rate`` is then new. The share falls from 1 at a settlement to 0 at
-    the next, whose time is taken from the last two. NaN until the first, the nth and the second
-    settlement.
+    brings a settlement, whose ``rate`` is then new. The share falls from 1, at the close that
+    brings a settlement, to 0 at the close that will bring the next, whose time is taken from the
+    last two. NaN until the first, the nth and the second settlement.
     """
     keep, seen, slot, last_ms, interval_ms, newest, mean = state
     if settled > 0.0:

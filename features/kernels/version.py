@@ -5,4 +5,4 @@ comments and docstrings; ``tests/features/test_schema.py`` recomputes it and pri
 an edit that could change a value cannot keep an old model loadable.
 """
 
-SOURCE_VERSION = "4dae8a568ece1f9c"
+SOURCE_VERSION = "cbf8423855d51779"

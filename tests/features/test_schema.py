@@ -18,6 +18,7 @@ SOURCES = sorted(
         *(FEATURES / "kernels").glob("*.py"),
         FEATURES / "volatility.py",
         FEATURES / "bars.py",
+        FEATURES / "funding.py",
     ]
     if path.name not in ("__init__.py", "registry.py", "version.py")
 )

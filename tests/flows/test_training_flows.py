@@ -7,12 +7,12 @@ import pytest
 import stamina
 
 from executor.core.bundle import unpack
+from features.catalog import default_catalog
 from features.errors import InputError
 from flows import study
 from flows.dataset import dataset
 from flows.gate import gate
 from flows.lake.store import Lake
-from flows.live_catalog import live_catalog
 from flows.plan import base_recipe, shelf, study_url, trial_terms
 from flows.register import register
 from flows.search import search
@@ -79,7 +79,7 @@ def test_from_lake_to_bundle_twice_the_same(project, first_run):
     bundle = unpack(files, judged["bundle_sha256"])
     assert bundle.manifest["gate"]["verdict"] == judged["verdict"]
     assert bundle.manifest["data"]["content_sha256"] == prepared["content_sha256"]
-    assert bundle.info.feature_schema == live_catalog().schema_hash
+    assert bundle.info.feature_schema == default_catalog().schema_hash
     assert bundle.info.trained_until_ms == prepared["end_ms"]
     plots = {p.stem for p in (folder / "plots").iterdir()}
     assert plots >= {"equity", "calibration", "importance", "labels", "search", "trials", "folds"}
@@ -166,7 +166,7 @@ def test_changed_candles_never_find_an_older_dataset(project, lake_folder, tmp_p
 
 def test_a_stored_dataset_is_the_one_that_was_made(project):
     made = dataset.fn()
-    data, facts = load_dataset(shelf(load_settings()).dataset(made["key"]), live_catalog())
+    data, facts = load_dataset(shelf(load_settings()).dataset(made["key"]), default_catalog())
     assert facts == made
     assert data.symbols == SYMBOLS
     terms = trial_terms(load_settings(), data)

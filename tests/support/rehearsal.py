@@ -20,8 +20,8 @@ from executor.codec import decode
 from executor.core.bundle import pack, unpack
 from executor.core.params import Params
 from executor.core.types import Decision, Fill, Instrument, OrderIntent, Trade
-from executor.settings import Venue as VenueSettings
 from executor.settings import load_settings, make_params
+from executor.settings_sections import Venue as VenueSettings
 from executor.venue import Venue
 from features.catalog import Catalog, default_catalog
 from features.exit_plan import ExitPlan
@@ -32,7 +32,6 @@ from flows.lake.candles import Request
 from flows.lake.download import download, failures
 from flows.lake.store import Lake
 from flows.lake.venue import Access
-from flows.live_catalog import live_catalog
 from flows.research.market import Market, build_market
 from flows.research.simulate import foresee, run, tape
 from tests.support import bundles
@@ -66,7 +65,7 @@ class Scenario:
     @property
     def catalog(self) -> Catalog:
         """The features of the model: all that models are trained on, unless some are named."""
-        return default_catalog().subset(self.columns) if self.columns else live_catalog()
+        return default_catalog().subset(self.columns) if self.columns else default_catalog()
 
     def arguments(self) -> list[str]:
         """Return the command line of the paper exchange."""

@@ -1,0 +1,195 @@
+"""Funding settlements: which of them a bar may know of, and whether it is certain.
+
+Decides, after each whole hour (venues settle on no other times), that the venue is asked for new
+settlements before a bar that contains the hour is handed over: by the rule of training
+(`features.funding`) that bar's features know of it. One that is due by the rhythm of those before
+and not listed yet is asked for again; bars wait, within bounds. If it stays unknown, the symbol is
+in doubt: its bars go on without funding features, so that no model that reads them opens a
+position, until the venue lists it or has said for a quarter of an hour that there is none. A minute
+after every hour it is asked once more: one that no rhythm foretold, and that comes after its bar
+was handed over, makes the stream stale; it is made anew from history.
+Never hands out an old rate as a new one. Rule: what a stream was told equals what training reads
+from the lake, or the symbol is unsure.
+"""
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import numpy as np
+import structlog
+
+from executor.clock import Clock
+from executor.errors import VenueError
+from features.funding import on_minute, settled_between
+from features.types import Funding
+
+HOUR_MS: Final = 3_600_000
+TRIES: Final = 20
+FOLLOW_PAUSE_S: Final = 60.0
+FOLLOW_ANSWERS: Final = 15
+
+log = structlog.get_logger("settlements")
+
+
+class Source(Protocol):
+    """Who knows of settlements: the venue."""
+
+    async def funding(self, symbol: str, start_ms: int) -> list[tuple[int, float]]:
+        """Return settlements (time, rate) since ``start_ms``, ascending."""
+        ...
+
+
+def _funding(rows: Sequence[tuple[int, float]]) -> Funding:
+    times, rates = [at for at, _ in rows], [rate for _, rate in rows]
+    return Funding(time_ms=np.array(times, np.int64), rate=np.array(rates, np.float64))
+
+
+@dataclass(slots=True)
+class _Series:
+    """One symbol. Whole hours: ``asked_ms`` is the newest to know about, ``known_ms`` is done with.
+
+    Settlements before ``given_ms`` were handed out, or can no longer be.
+    """
+
+    start_ms: int
+    funding: Funding = field(default_factory=lambda: _funding(()))
+    asked_ms: int = 0
+    known_ms: int = 0
+    given_ms: int = 0
+    doubt_ms: int = 0
+    is_asking: bool = False
+    is_followed: bool = False
+    is_stale: bool = False
+
+    def take(self, rows: Sequence[tuple[int, float]]) -> None:
+        """Add what is new; one that its bar should have known of makes the stream stale."""
+        last = int(self.funding.time_ms[-1]) if self.funding.time_ms.size else -1
+        fresh = _funding([row for row in rows if row[0] > last])
+        if not fresh.time_ms.size:
+            return
+        self.is_stale = self.is_stale or int(on_minute(fresh.time_ms[:1])[0]) < self.given_ms
+        self.funding = Funding(
+            time_ms=np.concatenate((self.funding.time_ms, fresh.time_ms)),
+            rate=np.concatenate((self.funding.rate, fresh.rate)),
+        )
+
+    def lacks(self, hour_ms: int) -> bool:
+        """Say whether a settlement is due at ``hour_ms``, by the rhythm, and not listed."""
+        times = on_minute(self.funding.time_ms[-4:])
+        if times.size < 2:
+            return False
+        away, rhythm = hour_ms - int(times[-1]), int(np.diff(times).min())
+        return away > 0 and away % rhythm == 0
+
+    @property
+    def newest_ms(self) -> int:
+        return int(self.funding.time_ms[-1]) if self.funding.time_ms.size else self.start_ms
+
+
+class Settlements:
+    """Settlements by symbol. ``wake`` is called when bars need not wait any more."""
+
+    def __init__(
+        self,
+        source: Source,
+        clock: Clock,
+        *,
+        pause_s: float,
+        begin: Callable[[Coroutine[Any, Any, None]], None],
+        wake: Callable[[], None],
+        make_anew: Callable[[str], Coroutine[Any, Any, None]],
+    ) -> None:
+        self._source = source
+        self._clock = clock
+        self._pause_s = pause_s
+        self._begin = begin
+        self._wake = wake
+        self._make_anew = make_anew
+        self._series: dict[str, _Series] = {}
+
+    async def load(self, symbol: str, start_ms: int) -> None:
+        """Read the history that the symbol's bars from ``start_ms`` on need."""
+        series = _Series(start_ms=start_ms)
+        series.take(await self._source.funding(symbol, start_ms))
+        self._series[symbol] = series
+
+    def rate(self, symbol: str, after_ms: int, until_ms: int) -> float | None:
+        """Return the rate for a bar that closes at ``until_ms``, the last one at ``after_ms``."""
+        series = self._series[symbol]
+        series.given_ms = max(series.given_ms, until_ms)
+        return settled_between(series.funding, after_ms, until_ms)
+
+    def see(self, symbol: str, time_ms: int) -> None:
+        """Learn that the market has come to ``time_ms``: a settlement may have been made."""
+        series, hour_ms = self._series.get(symbol), time_ms // HOUR_MS * HOUR_MS
+        if series is None or hour_ms <= series.asked_ms:
+            return
+        series.asked_ms = hour_ms
+        if not series.is_asking:
+            series.is_asking = True
+            self._begin(self._ask(symbol, series))
+
+    def known(self, symbol: str, close_ms: int) -> bool:
+        """Say whether a bar that closes at ``close_ms`` need not wait for settlements; else ask."""
+        series, hour_ms = self._series.get(symbol), (close_ms - 1) // HOUR_MS * HOUR_MS
+        if series is None or series.known_ms >= hour_ms:
+            return True
+        if hour_ms < series.given_ms:  # the hour lies in bars that were handed out
+            return True
+        self.see(symbol, hour_ms)
+        return False
+
+    def is_sure(self, symbol: str) -> bool:
+        """Say whether all that the symbol's stream should know was told to it in time."""
+        series = self._series[symbol]
+        return not (series.doubt_ms or series.is_stale)
+
+    def made_anew(self, symbol: str) -> None:
+        """Learn that the symbol's stream was made from all settlements that are known."""
+        self._series[symbol].is_stale = False
+
+    async def _ask(self, symbol: str, series: _Series) -> None:
+        """Ask until nothing is open."""
+        while series.known_ms < series.asked_ms:
+            hour_ms = series.asked_ms
+            if not await self._listed(symbol, series, hour_ms):
+                series.doubt_ms = series.doubt_ms or hour_ms
+                log.warning("funding_unknown", symbol=symbol, hour_ms=hour_ms)
+            series.known_ms = hour_ms
+            self._wake()
+        series.is_asking = False
+        if not series.is_followed:
+            series.is_followed = True
+            self._begin(self._follow(symbol, series))
+        if series.is_stale:
+            await self._make_anew(symbol)
+
+    async def _listed(self, symbol: str, series: _Series, hour_ms: int) -> bool:
+        """Ask until the venue lists the settlement of ``hour_ms``, or none is due."""
+        for _ in range(TRIES):
+            if await self._query(symbol, series) and not series.lacks(hour_ms):
+                return True
+            await self._clock.sleep(self._pause_s)
+        return False
+
+    async def _query(self, symbol: str, series: _Series) -> bool:
+        try:
+            series.take(await self._source.funding(symbol, series.newest_ms))
+        except VenueError as error:
+            log.warning("funding_not_read", symbol=symbol, error=str(error))
+            return False
+        return True
+
+    async def _follow(self, symbol: str, series: _Series) -> None:
+        """Ask again a minute later, and on while what is due is neither listed nor long denied."""
+        answers = 0
+        while answers == 0 or (answers < FOLLOW_ANSWERS and series.lacks(series.doubt_ms)):
+            await self._clock.sleep(FOLLOW_PAUSE_S)
+            answers += await self._query(symbol, series)
+        if series.doubt_ms:
+            log.info("funding_known", symbol=symbol, late=series.is_stale)
+        series.doubt_ms = 0
+        series.is_followed = False
+        if series.is_stale:
+            await self._make_anew(symbol)
