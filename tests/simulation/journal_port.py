@@ -1,0 +1,95 @@
+"""The journal's disk: SQLite on a memory file system, with the ways in which a disk fails.
+
+Decides when a write finds the disk full, and that a process may end right before or right after a
+commit. What was committed survives the process, as in life. Rule: the executor's own `Journal` runs
+unchanged on it; only its connection is wrapped.
+"""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from executor.clock import Clock
+from executor.journal import Journal
+from executor.lease import FileLock
+from tests.simulation.faults import Faults
+from tests.simulation.loop import PROCESS, Process
+
+POLL_S = 2.0
+
+
+class Disk:
+    """The connection as the journal sees it."""
+
+    def __init__(self, connection: sqlite3.Connection, process: Process, faults: Faults) -> None:
+        self._connection = connection
+        self._process = process
+        self._faults = faults
+        self.full_until = 0.0
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        """Run a statement, if the process lives and the disk has room."""
+        touch, process = self._faults.touch, self._process
+        if sql == "COMMIT":
+            touch(process, "journal")
+            cursor = self._connection.execute(sql)
+            touch(process, "written")
+            return cursor
+        if sql.startswith("INSERT") and process.loop.time() < self.full_until:
+            self._faults.count("disk_full_hit")
+            raise sqlite3.OperationalError("database or disk is full")
+        return self._connection.execute(sql, *values)
+
+    def executemany(self, sql: str, rows: Any) -> sqlite3.Cursor:
+        """Run a statement for every row."""
+        return self._connection.executemany(sql, rows)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Say whether something waits for its commit."""
+        return self._connection.in_transaction
+
+    def close(self) -> None:
+        """Close; what was not committed is gone."""
+        self._connection.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+class SimulatedJournal(Journal):
+    """The journal of a simulated process."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        process = PROCESS.get()
+        assert isinstance(process, Process)
+        disk = Disk(self._db, process, process.faults)
+        process.resources.append(disk)
+        self._db = disk  # type: ignore[assignment]  # a stand-in with the same methods
+
+
+class SimulatedFileLock(FileLock):
+    """The file lock: real, but given back when the simulated process dies, and asked for less."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._open = True
+        self.held = False
+        process = PROCESS.get()
+        assert isinstance(process, Process)
+        process.resources.append(self)
+
+    def close(self) -> None:
+        """Give the lock back."""
+        if self._open:
+            self._open = False
+            os.close(self._file)
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def lock(self, clock: Clock, poll_s: float = POLL_S) -> None:
+        await super().lock(clock, POLL_S)
+        self.held = True
