@@ -18,6 +18,7 @@ from features.costs import Costs, slippage, slipped_price
 from features.types import Candle
 
 SCALE_MAX: Final = 1e12
+MONEY_DECIMALS: Final = 8
 
 
 def step_scale(step: float) -> float:
@@ -96,13 +97,13 @@ def market_fill_price(
 
 
 def fee(quantity: float, price: float, rate: float) -> float:
-    """Return the fee of a fill in quote currency; negative for a rebate."""
-    return quantity * price * rate
+    """Return the fee of a fill in quote currency, in the venue's decimals; below 0 a rebate."""
+    return round(quantity * price * rate, MONEY_DECIMALS)
 
 
 def funding_payment(side: int, quantity: float, mark_price: float, rate: float) -> float:
     """Return what the holder's cash gains at a settlement: a long pays a positive rate."""
-    return -side * quantity * mark_price * rate
+    return round(-side * quantity * mark_price * rate, MONEY_DECIMALS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,13 +128,17 @@ class Resting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalkFill:
-    """What a bar executed: ``client_order_id`` is "" for the attached stop and take."""
+    """What a bar executed: ``client_order_id`` is "" for the attached stop and take.
+
+    ``reference`` is the price without slippage.
+    """
 
     kind: FillKind
     client_order_id: str
     quantity: float
     price: float
     fee: float
+    reference: float
 
 
 def walk_bar(
@@ -143,8 +148,9 @@ def walk_bar(
 
     The adverse side first (``features.exit_plan.exit_step``): a bar that touches the stop closes
     all at the stop, but for what the bar's open was already past; else the limits that were traded
-    through by a tick fill, nearest to the market first, and the take closes the rest. The attached
-    stop is a market order; so is the take where ``costs.take_profit_is_market``.
+    through by a tick fill, nearest to the market first, and the take closes the rest. A limit so
+    near to the take that the price reaches the take first is closed by it. The attached stop is a
+    market order; so is the take where ``costs.take_profit_is_market``.
     """
     side = resting.side
     stop_price = resting.stop_price or (0.0 if side > 0 else float("inf"))
@@ -156,7 +162,9 @@ def walk_bar(
     fills: list[WalkFill] = []
     left = resting.quantity
     for limit in sorted(resting.limits, key=lambda order: side * order.price):
-        if left > 0.0 and _limit_fills(side, limit.price, candle, reason, tick):
+        needed = traded_through(side, limit.price, tick)
+        taken_first = reason == PROFIT and side * (needed - target) > tick / 2
+        if left > 0.0 and _limit_fills(side, needed, candle, reason, taken_first=taken_first):
             quantity = min(limit.quantity, left)
             left = round(left - quantity, 12)
             fills.append(
@@ -166,10 +174,12 @@ def walk_bar(
                     quantity=quantity,
                     price=limit.price,
                     fee=fee(quantity, limit.price, costs.maker_fee),
+                    reference=limit.price,
                 )
             )
     if left <= 0.0 or reason == NONE:
         return tuple(fills)
+    reference = take_price if reason == PROFIT else reached
     if reason == PROFIT:
         price, rate, kind = take_price, costs.take_profit_fee, FillKind.TAKE
         if costs.take_profit_is_market:
@@ -178,15 +188,25 @@ def walk_bar(
         price = market_fill_price(reached, -side, volatility, costs, tick)
         rate, kind = costs.taker_fee, FillKind.STOP
     paid = fee(left, price, rate)
-    fills.append(WalkFill(kind=kind, client_order_id="", quantity=left, price=price, fee=paid))
+    fills.append(
+        WalkFill(
+            kind=kind,
+            client_order_id="",
+            quantity=left,
+            price=price,
+            fee=paid,
+            reference=reference,
+        )
+    )
     return tuple(fills)
 
 
-def _limit_fills(side: int, price: float, candle: Candle, reason: int, tick: float) -> bool:
-    """Say whether a reduce-only limit order on a position of ``side`` fills in this bar."""
-    needed = traded_through(side, price, tick)
+def _limit_fills(
+    side: int, needed: float, candle: Candle, reason: int, *, taken_first: bool
+) -> bool:
+    """Say whether a reduce-only limit that fills at ``needed`` or beyond does so in this bar."""
     if side > 0:
         past, reached = candle.open >= needed, candle.high >= needed
     else:
         past, reached = candle.open <= needed, candle.low <= needed
-    return past or (reached and reason != STOP)
+    return past or (reached and reason != STOP and not taken_first)

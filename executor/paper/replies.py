@@ -174,7 +174,7 @@ def position_row(position: PositionChanged) -> Row:
         "autoAddMargin": 0,
         "adlRankIndicator": 2 if is_open else 0,
         "leverage": text(position.leverage),
-        "positionBalance": text(position.balance),
+        "positionBalance": text(position.balance or position.initial_margin),
         "markPrice": text(position.mark),
         "liqPrice": or_empty(position.liquidation),
         "bustPrice": or_empty(position.bankruptcy),
@@ -209,6 +209,7 @@ def position_push(position: PositionChanged) -> Row:
         takeProfit=text(position.take_profit),
         stopLoss=text(position.stop_loss),
         positionValue=text(position.value),
+        positionBalance=text(position.balance),
     )
     return row
 

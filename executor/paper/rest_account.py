@@ -97,10 +97,16 @@ def fee_rates(call: Call) -> Row:
     }
 
 
-def coins(_call: Call) -> Row:
-    """Return the one coin there is."""
-    row = {"name": "USDT", "coin": "USDT", "remainAmount": "0", "chains": []}
-    return {"rows": [row]}
+def coins(call: Call) -> Row:
+    """Return the coins that the instruments are of; none can be moved in or out."""
+    known = {"USDT", *(one.base for one in call.exchange.state.instruments.values())}
+    wanted = call.params.text("coin")
+    rows = [
+        {"name": coin, "coin": coin, "remainAmount": "0", "chains": []}
+        for coin in sorted(known)
+        if wanted in ("", coin)
+    ]
+    return {"rows": rows}
 
 
 def wallet_balance(call: Call) -> Row:

@@ -1,5 +1,6 @@
 """Rounding and the walk of a bar: against us, adverse side first."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -119,7 +120,7 @@ def test_a_limit_take_fills_at_its_price_and_pays_maker() -> None:
     costs = Costs(take_profit_is_market=False)
     resting = Resting(side=-1, quantity=3.0, take_price=98.0, stop_price=101.0)
     (fill,) = walk_bar(resting, candle(100.0, 100.5, 97.0, 97.5), 0.01, costs, 0.1)
-    assert (fill.kind, fill.price, fill.fee) == (FillKind.TAKE, 98.0, 3.0 * 98.0 * 0.0002)
+    assert (fill.kind, fill.price, fill.fee) == (FillKind.TAKE, 98.0, 0.0588)
 
 
 def test_a_limit_take_must_be_traded_through_by_a_tick() -> None:
@@ -155,3 +156,23 @@ def test_nothing_rests_nothing_fills() -> None:
 def test_a_long_pays_a_positive_rate_and_a_short_receives_it() -> None:
     assert funding_payment(1, 2.0, 100.0, 0.0001) == pytest.approx(-0.02)
     assert funding_payment(-1, 2.0, 100.0, 0.0001) == pytest.approx(0.02)
+
+
+def test_a_limit_within_a_tick_of_the_take_is_closed_by_the_take() -> None:
+    """The price reaches the take before it goes a tick beyond the limit; at its open, after it."""
+    near = RestingLimit(client_order_id="p1", quantity=1.0, price=102.0)
+    resting = Resting(side=1, quantity=3.0, take_price=102.0, stop_price=99.0, limits=(near,))
+    (whole,) = walk_bar(resting, candle(100.0, 103.0, 99.5, 101.0), 0.0, COSTS, 0.1)
+    assert (whole.kind, whole.quantity) == (FillKind.TAKE, 3.0)
+    before = replace(near, price=101.9)
+    beside = walk_bar(
+        replace(resting, limits=(before,)), candle(100.0, 103.0, 99.5, 101.0), 0.0, COSTS, 0.1
+    )
+    assert [fill.quantity for fill in beside] == [1.0, 2.0]
+    gapped = walk_bar(resting, candle(102.5, 103.0, 102.0, 102.5), 0.0, COSTS, 0.1)
+    assert [fill.quantity for fill in gapped] == [1.0, 2.0]
+
+
+def test_money_is_kept_in_the_venues_decimals() -> None:
+    assert fee(3.0, 98.0, 0.0002) == 0.0588
+    assert funding_payment(1, 0.1, 3.0, 0.0001) == -0.00003

@@ -41,9 +41,6 @@ def test_a_position_is_walked_as_the_simulation_walks_it(
 ) -> None:
     """Same fills, prices and fees as ``core.fills.walk_bar`` for stop, take and partial limits."""
     side = 1 if long else -1
-    # A limit less than a tick short of the take is taken by the take first; the simulation, which
-    # has no path, lets the limit fill. Keep them apart.
-    limits = [(distance, size) for distance, size in limits if distance < take]
     d = desk(COSTS)
     d.state.volatility["AAAUSDT"] = volatility
 
