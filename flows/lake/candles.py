@@ -30,14 +30,13 @@ class Request:
     """What to bring up to date: open times ``start_ms`` (inclusive) to ``end_ms`` (exclusive).
 
     No ``start_ms`` means all the venue has; no ``end_ms`` means up to the newest closed bar.
-    ``refetch_ms``: stored bars from there on are asked for again, so that changes are noticed.
+    The newest page is asked for whole, so that what the venue changed in it is noticed.
     """
 
     symbols: Sequence[str]
     interval: str
     start_ms: int | None = None
     end_ms: int | None = None
-    refetch_ms: int | None = None
     mark: bool = True
     flush_rows: int = FLUSH_ROWS
 
@@ -86,9 +85,6 @@ class CandleDownload:
             fresh = fresh.filter(pl.col("open_ms") >= first)
         else:
             resume = stored.last_ms + self._step
-            refetch = self._request.refetch_ms
-            if refetch is not None:
-                resume = max(min(resume, pages.ceil(refetch, self._step)), stored.first_ms)
             await self._upwards(resume, head_first)
             fresh = fresh.filter(pl.col("open_ms") >= stored.first_ms)
         self._buffer.append(fresh)
@@ -105,7 +101,7 @@ class CandleDownload:
         return 0 if stored is None else stored.first_ms
 
     def _up_to_date(self, stored: Span, end_ms: int | None) -> bool:
-        if end_ms is None or self._request.refetch_ms is not None:
+        if end_ms is None:
             return False
         return stored.last_ms + self._step >= pages.floor(end_ms, self._step)
 

@@ -14,6 +14,7 @@ from flows.lake.rows import series_of
 from flows.lake.store import Lake
 from flows.lake.tables import CANDLES, MARK
 from flows.lake.venue import Access, Retry
+from tests.support.meddling import meddled
 from tests.support.paper import paper_program
 
 pytestmark = pytest.mark.servers
@@ -147,3 +148,41 @@ def test_the_bar_under_way_is_never_stored(tmp_path, market):
     stored = lake.frame(CANDLES, series_of("bybit", "BTCUSDT", "15m"))
     assert stored["open_ms"][-1] <= START_MS + 2999 * STEP
     assert stored["open_ms"][-1] >= START_MS + 2998 * STEP
+
+
+def test_pages_in_any_order_and_a_bar_that_changes_within_the_limits(tmp_path, market):
+    """The proxy counts: never a ban, never more in 5 s than Bybit allows an address (600)."""
+    folder, truth = market
+    changed = START_MS + 4900 * STEP
+    with (
+        paper_program(
+            *arguments(folder, 5000, "--fault-rate", "0.05", "--fault-seed", "3")
+        ) as paper,
+        meddled(paper.url) as (url, meddler),
+    ):
+        lake = Lake(tmp_path)
+        meddler.wrong_open_ms = changed
+        assert failures(run(lake, url, end_ms=START_MS + 4950 * STEP)) == []
+        meddler.wrong_open_ms = None
+        reports = run(lake, url, end_ms=START_MS + 5000 * STEP)
+        assert failures(reports) == []
+        check(lake, truth, 5000)
+        assert 403 not in meddler.statuses
+        assert meddler.most_in_window(5.0) <= 600
+    assert all(report.restated == 1 for report in reports.values())
+    for symbol in SYMBOLS:
+        notes = lake.restatements("bybit", symbol, "15m")
+        assert set(notes["time_ms"]) == {changed}
+        assert "close" in notes["column"]
+
+
+def test_an_up_to_date_symbol_costs_the_exchange_one_request(tmp_path, market):
+    folder, _ = market
+    with paper_program(*arguments(folder, 3000)) as paper, meddled(paper.url) as (url, meddler):
+        lake = Lake(tmp_path)
+        run(lake, url)
+        before = len(meddler.statuses)
+        reports = run(lake, url)
+        per_run = 3  # markets in two pages, and the clock
+        assert len(meddler.statuses) - before == per_run + len(SYMBOLS)
+    assert all(report.inserted == 0 for report in reports.values())
