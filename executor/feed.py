@@ -73,7 +73,7 @@ class Feed:
         self._volatility = catalog.names.index(VOLATILITY)
         self._funded = [catalog.names.index(name) for name in catalog.funding_names]
         self._tasks: set[asyncio.Task[None]] = set()
-        self._pushed_at = clock.monotonic()
+        self._heard_at = clock.monotonic()
         self._settlements = Settlements(
             venue,
             clock,
@@ -93,7 +93,7 @@ class Feed:
     @property
     def silent_ms(self) -> int:
         """Return how long ago the last candle was pushed."""
-        return int((self._clock.monotonic() - self._pushed_at) * 1000)
+        return int((self._clock.monotonic() - self._heard_at) * 1000)
 
     def last_prices(self) -> dict[str, float]:
         """Return the newest price of every symbol."""
@@ -127,6 +127,7 @@ class Feed:
         head = _head_ms(rows, last_close_ms, self._interval_ms)
         self._streams[symbol] = await self._streamed(symbol, rows, head)
         self._book.seed(symbol, head, rows)
+        self._heard_at = self._clock.monotonic()
         self._fill_hole(symbol)
 
     async def _history(self, symbol: str) -> list[Candle]:
@@ -173,7 +174,7 @@ class Feed:
 
     def on_candle(self, event: CandlePushed) -> None:
         """Take a pushed candle; what follows from it comes out of :meth:`ready`."""
-        self._pushed_at = self._clock.monotonic()
+        self._heard_at = self._clock.monotonic()
         if event.symbol not in self._streams:
             return
         self._book.push(event.symbol, event.candle, confirmed=event.confirmed)
@@ -194,6 +195,7 @@ class Feed:
             async with gate:
                 rows = await self._venue.newest_candles(symbol, self._interval, REFRESH_BARS)
             self._book.refresh(symbol, rows)
+            self._heard_at = self._clock.monotonic()
             self._fill_hole(symbol)
             self._look_at_closes()
 

@@ -88,7 +88,8 @@ class Surroundings:
             halted_outside=bool(self._orders.fatal),
             reconciled_age_ms=self._reconciler.age_ms,
             signal_age_ms=max(0, self.market_ms() - event.close_ms),
-            data_age_ms=self._feed.silent_ms,
+            # An accelerated market stands still while we are busy: nothing gets older.
+            data_age_ms=self._feed.silent_ms if self._lockstep is None else 0,
             clock_offset_ms=abs(self._venue.clock_offset_ms),
             model_promoted=self._models.is_promoted(state),
             bundle_verified=self._models.is_verified(state),
