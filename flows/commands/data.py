@@ -77,7 +77,7 @@ def ingest(
     column
         For files whose columns are called otherwise: time=Zeit, close=Schluss and so on.
     naive_is_utc
-        For files whose times name no zone: take them as UTC.
+        For files whose times name no zone, or lack an hour when clocks go forward: they are UTC.
     venue
         For files: the venue that the candles are of; [venue] id where not given.
     symbol
@@ -93,7 +93,7 @@ def ingest(
     if days is not None and days < 1:
         raise InputError(f"--days: {days} is too few; give 1 or more")
     if from_files is not None:
-        reading = Reading(columns=_columns(column), naive_is_utc=naive_is_utc)
+        reading = Reading(columns=_columns(column), naive_is_utc=naive_is_utc, now_ms=now_ms())
         return _import(settings, from_files, venue or settings.venue.id, reading, json)
     parameters: dict[str, Any] = {
         "symbols": split_symbols(symbol),

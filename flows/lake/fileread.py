@@ -44,10 +44,12 @@ class Reading:
     """How files are read: names of columns that are called otherwise, and what naive stamps mean.
 
     ``columns`` maps time, open, high, low, close, volume or rate to a column of the file.
+    ``naive_is_utc`` also vouches for a file whose gaps look like a clock going forward.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
     naive_is_utc: bool = False
+    now_ms: int | None = None  # no stamp may lie after it; None: not asked
 
 
 def read_rows(path: Path, kind: Kind, reading: Reading) -> pl.DataFrame:
@@ -75,6 +77,12 @@ def read_times(path: Path, kind: Kind, reading: Reading) -> pl.Series:
         or not path.name.endswith((".parquet", ".feather"))
     ]
     return _read(path, spec, reading, tuple(read))[spec.time]
+
+
+def read_closes(path: Path, kind: Kind, reading: Reading) -> pl.DataFrame:
+    """Return stamps and closes of a file of candles or mark prices, ascending."""
+    spec = SPECS[kind]
+    return _read(path, spec, reading, ("close",)).unique(spec.time, keep="last").sort(spec.time)
 
 
 def _read(path: Path, spec: TableSpec, reading: Reading, names: tuple[str, ...]) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from features.errors import InputError
+from features.intervals import interval_ms
 from features.suggest import unknown_name
 from flows.lake import fileread
 from flows.lake.errors import lake_error
@@ -22,6 +23,7 @@ from flows.lake.rows import series_of
 from flows.lake.settlements import settlement_ms_expr
 from flows.lake.store import Lake
 from flows.lake.tables import CANDLES, FUNDING, FUNDING_INTERVAL, MARK, Series, TableSpec
+from flows.lake.zonecheck import check_zone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,7 @@ def import_files(
         series_of(venue, symbol, interval)
         for number, named in enumerate(files):
             on_progress(symbol, 0.3 * number / len(files), f"checking {named.path.name}")
-            _check(named, how)
+            check_zone(lake, venue, named, how, _checked_times(named, how))
     done = []
     for (symbol, interval, kind), files in groups.items():
         on_progress(symbol, 0.4, f"storing {kind} {interval}")
@@ -77,19 +79,22 @@ def import_files(
     return done
 
 
-def _check(named: Named, reading: Reading) -> None:
-    """Refuse a file without rows, or whose stamps are not bars of the interval its name says."""
+def _checked_times(named: Named, reading: Reading) -> pl.Series:
+    """Return the file's stamps; refused where none, or not bars of the interval its name says."""
     times = fileread.read_times(named.path, named.kind, reading)
     if times.is_empty():
         raise InputError(f"{named.path.name}: holds no rows")
     if named.interval is not None:
         fileread.check_interval(named.path, times, named.interval)
+    return times
 
 
 def _rows(named: Named, reading: Reading) -> pl.DataFrame:
     rows = fileread.read_rows(named.path, named.kind, reading)
-    if named.kind == "funding":
+    if named.interval is None:
         return rows.with_columns(settlement_ms_expr("time_ms"))
+    if reading.now_ms is not None:  # the bar under way is no bar yet
+        rows = rows.filter(pl.col("open_ms") + interval_ms(named.interval) <= reading.now_ms)
     return rows
 
 
