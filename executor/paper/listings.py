@@ -98,8 +98,8 @@ def closed_row(closed: ClosedProfit) -> Row:
         "closedPnl": text(closed.profit),
         "fillCount": "1",
         "leverage": text(closed.leverage),
-        "openFee": "",
-        "closeFee": text(closed.fee),
+        "openFee": text(closed.open_fee),
+        "closeFee": text(closed.close_fee),
         "createdTime": str(closed.time_ms),
         "updatedTime": str(closed.time_ms),
     }

@@ -263,6 +263,10 @@ class Venue(RuleBasedStateMachine):
                 self.cash[name] + holdings + insured, abs=CENT
             )
             assert account.open_positions() or account.wallet >= 0
+            closed = sum(line.profit for line in account.closed)
+            opened = sum(p.entry_fee for p in account.positions.values())
+            gained = account.booked[Booking.TRADE] + account.booked[Booking.FEE]
+            assert closed - opened == gained
         paid = sum(a.booked[Booking.INSURED] for a in self.state.accounts.values())
         assert self.state.insurance == -paid
 
@@ -311,6 +315,7 @@ class Venue(RuleBasedStateMachine):
                 if not position.quantity:
                     assert not whole
                     assert not position.margin
+                    assert not position.entry_fee
         for key, ids in self.state.orders.live.items():
             for order_id in ids:
                 order = self.state.orders.by_id[order_id]

@@ -53,7 +53,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClosedProfit:
-    """One line of the closed profits: what a reducing fill realised."""
+    """One line of the closed profits: what a reducing fill realised after both fees."""
 
     number: int
     symbol: str
@@ -63,7 +63,8 @@ class ClosedProfit:
     entry_price: Decimal
     exit_price: Decimal
     profit: Decimal
-    fee: Decimal
+    open_fee: Decimal
+    close_fee: Decimal
     leverage: Decimal
     kind: str
     exec_type: str

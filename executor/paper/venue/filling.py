@@ -49,6 +49,7 @@ def fill(
     fee = exact(fills.fee(float(quantity), float(price), rate))
     before, entry_price = position.sign, position.entry_price
     split = position.apply(order.side, quantity, price, state.now_ms)
+    fees = position.share_fee(fee, split)
     state.note(account, position)
     _move_margin(account, position, split, price)
     account.book(Booking.TRADE, split.profit)
@@ -70,7 +71,9 @@ def fill(
     )
     execution = _execution(state, order, quantity, price, split)
     execution = replace(execution, kind=kind, fee=fee, rate=exact(rate), is_maker=is_maker)
-    _record(state, account, position, execution, entry_price)
+    _record(state, account, position, execution)
+    if split.closed:
+        _record_closed(state, account, execution, entry_price, fees)
     _tell(state, account, position, execution)
     stops.sync(state, position)
     if split.opened and order.bracket.partial:
@@ -112,14 +115,8 @@ def _execution(
     )
 
 
-def _record(
-    state: VenueState,
-    account: Account,
-    position: Position,
-    execution: Executed,
-    entry_price: Decimal,
-) -> None:
-    """Write the execution into the account's logs."""
+def _record(state: VenueState, account: Account, position: Position, execution: Executed) -> None:
+    """Write the execution into the account's log."""
     order = execution.order
     state.executions.append(execution)
     account.entries.append(
@@ -142,24 +139,35 @@ def _record(
             time_ms=state.now_ms,
         )
     )
-    if execution.closed:
-        account.closed.append(
-            ClosedProfit(
-                number=execution.number,
-                symbol=order.symbol,
-                order_id=order.order_id,
-                side=order.side,
-                quantity=execution.closed,
-                entry_price=to_cent(entry_price),
-                exit_price=execution.price,
-                profit=execution.profit - execution.fee,
-                fee=execution.fee,
-                leverage=account.leverage_of(order.symbol),
-                kind="Market" if order.is_market else "Limit",
-                exec_type=execution.kind,
-                time_ms=state.now_ms,
-            )
+
+
+def _record_closed(
+    state: VenueState,
+    account: Account,
+    execution: Executed,
+    entry_price: Decimal,
+    fees: tuple[Decimal, Decimal],
+) -> None:
+    """Write down what a reducing fill realised, after the fees of its entry and of its exit."""
+    order = execution.order
+    account.closed.append(
+        ClosedProfit(
+            number=execution.number,
+            symbol=order.symbol,
+            order_id=order.order_id,
+            side=order.side,
+            quantity=execution.closed,
+            entry_price=to_cent(entry_price),
+            exit_price=execution.price,
+            profit=execution.profit - sum(fees),
+            open_fee=fees[0],
+            close_fee=fees[1],
+            leverage=account.leverage_of(order.symbol),
+            kind="Market" if order.is_market else "Limit",
+            exec_type=execution.kind,
+            time_ms=state.now_ms,
         )
+    )
 
 
 def _tell(state: VenueState, account: Account, position: Position, execution: Executed) -> None:

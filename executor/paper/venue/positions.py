@@ -29,11 +29,15 @@ class Split:
 
 @dataclass(slots=True, kw_only=True)
 class Position:
-    """A position; ``quantity`` is signed (above 0 long), ``entry_value`` is its cost, unsigned."""
+    """A position; ``quantity`` is signed (above 0 long), ``entry_value`` is its cost, unsigned.
+
+    ``entry_fee`` is what opening the quantity held has cost.
+    """
 
     key: PositionKey
     quantity: Decimal = ZERO
     entry_value: Decimal = ZERO
+    entry_fee: Decimal = ZERO
     margin: Decimal = ZERO
     stop_loss: Decimal = ZERO
     take_profit: Decimal = ZERO
@@ -90,6 +94,18 @@ class Position:
             self.quantity += side.sign * opened
         self.updated_ms = now_ms
         return Split(closed=closed, opened=opened, profit=profit)
+
+    def share_fee(self, fee: Decimal, split: Split) -> tuple[Decimal, Decimal]:
+        """Take the fee of a fill just applied; return what opening and closing its end cost."""
+        closing = to_cent(fee * split.closed / (split.closed + split.opened))
+        opening = self.entry_fee
+        left = self.size - split.opened
+        if left:
+            opening = to_cent(self.entry_fee * split.closed / (left + split.closed))
+        if not split.closed:
+            opening = ZERO
+        self.entry_fee += fee - closing - opening
+        return opening, closing
 
     def clear_exits(self) -> None:
         """Forget the exits of a position that is flat or has turned."""
