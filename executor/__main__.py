@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 from executor.alert_process import send_test
 from executor.app import App
 from executor.clock import SystemClock
+from executor.command_desk import NAMES
 from executor.control import check, command, status
 from executor.core.contract import CommandName
 from executor.errors import JournalError
@@ -34,8 +35,12 @@ Trades the promoted model through ccxt and reports to Redis.
   keys     what the API key may do; exit 0 when it is fit for real money, else 1
   alerts test
            send one message of each level to the configured services
-  pause | resume | kill | flatten | reset | reload
-           give a running executor a command through Redis"""
+  pause | resume | reset | reload | revert
+           give a running executor a command through Redis, else by HTTP
+  kill | flatten
+           the same; the exit code is 0 once everything is flat and the venue confirms it
+  set NAME=VALUE ... [--force]
+           set adaptive parameters; against the replay's verdict only with --force"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -48,9 +53,8 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(message.replace("\n", " ") + " (see --help)")
 
 
-ORDERS: Final = tuple(str(name) for name in CommandName if name is not CommandName.SET)
-WITH_ARGUMENTS: Final = ("alerts",)
-VERBS: Final = ("run", "check", "status", "config", "keys", "alerts", *ORDERS)
+WITH_ARGUMENTS: Final = ("alerts", CommandName.SET)
+VERBS: Final = ("run", "check", "status", "config", "keys", "alerts", *NAMES)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--summary", type=Path, metavar="FILE", help="run: write figures at the end"
     )
+    parser.add_argument("--force", action="store_true", help="set: against the replay's verdict")
     parser.add_argument("--who", default="cli", help="commands: who gives it (journaled)")
     return parser
 
@@ -101,7 +106,16 @@ def main(arguments: list[str] | None = None) -> int:
                 _show(settings)
                 return 0
             case _:
-                return asyncio.run(command(settings, verb, given.who))
+                return asyncio.run(
+                    command(
+                        settings,
+                        SystemClock(),
+                        verb,
+                        given.who,
+                        _pairs(given.arguments),
+                        force=given.force,
+                    )
+                )
     except InputError as error:
         return _fail(str(error), BAD_INPUT)
     except JournalError as error:
@@ -135,6 +149,17 @@ async def _alerts(settings: Settings, arguments: list[str]) -> int:
     wrong = await send_test(settings.alerts)
     print("\n".join(wrong) or "every service took a message of each level")  # noqa: T201 - the answer
     return 1 if wrong else 0
+
+
+def _pairs(arguments: list[str]) -> dict[str, float | str]:
+    """Return NAME=VALUE arguments as a mapping."""
+    found: dict[str, float | str] = {}
+    for argument in arguments:
+        name, mark, value = argument.partition("=")
+        if not mark or not name:
+            raise InputError(f"{argument!r}: write NAME=VALUE, for example momentum_threshold=0.01")
+        found[name] = value
+    return found
 
 
 def _fail(message: str, code: int) -> int:

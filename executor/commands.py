@@ -1,12 +1,12 @@
-"""What people ask for: the stream ``bot:commands``.
+"""What people ask for by Redis: the stream ``bot:commands``.
 
-Decides which messages are commands, that each is taken once and answered, and that one from before
-the last few minutes is not obeyed any more (but kill and flatten always are). Never carries one
-out: the core does, through the trader's queue, where it is journaled with who and when.
-Rule: a message that is not a command is answered with one line that says why.
+Decides that each message is read once, in order, across restarts, and answered on ``bot:events``.
+Never judges one (`command_desk` does). Rule: the cursor is on disk before a message is handed over,
+so that a command is rather lost than taken twice; a Redis that is away costs one try a look.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -15,21 +15,19 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from executor.clock import Clock
-from executor.core.contract import CommandName, Keys
-from executor.core.events import Command
+from executor.command_desk import ALWAYS, Answer, CommandDesk
+from executor.core.contract import Keys
 from executor.journal import Journal
 from executor.supervisor import heed_cancellation
-from features.suggest import unknown_name
 
 POLL_S: Final = 0.5
-STALE_MS: Final = 300_000
 READ_AT_ONCE: Final = 20
+ANSWERS_KEPT: Final = 10_000
 CURSOR: Final = "command_cursor"
-ALWAYS: Final = frozenset({CommandName.KILL, CommandName.FLATTEN})
 
 log = structlog.get_logger("commands")
 
-Answer = Callable[[dict[str, str]], None]
+Say = Callable[[dict[str, str]], None]
 
 
 class Commands:
@@ -42,20 +40,17 @@ class Commands:
         journal: Journal,
         clock: Clock,
         *,
-        put: Callable[[Command], None],
-        answer: Answer,
-        market_ms: Callable[[], int],
-        reload: Callable[[], Awaitable[str]],
+        desk: CommandDesk,
+        answer: Say,
     ) -> None:
         self._redis = redis
         self._keys = keys
         self._journal = journal
         self._clock = clock
-        self._put = put
+        self._desk = desk
         self._answer = answer
-        self._market_ms = market_ms
-        self._reload = reload
         self._cursor = journal.meta(CURSOR) or ""
+        self._checks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Take what comes; a Redis that is away is tried again at the next look."""
@@ -82,48 +77,35 @@ class Commands:
                 await self._take(self._cursor, fields)
 
     async def _take(self, entry_id: str, fields: Mapping[str, str]) -> None:
-        """Obey one message, or say why not."""
+        """Hand one message over and answer it."""
         try:
             body = orjson.loads(fields.get("command", ""))
         except orjson.JSONDecodeError:
-            self._say(entry_id, "refused", "field `command` must hold a JSON object")
+            text = "field `command` must hold a JSON object"
+            await self._say(entry_id, Answer(verdict="refused", text=text))
             return
-        refusal = self._refusal(entry_id, body)
-        if refusal:
-            self._say(entry_id, "refused", refusal)
-            return
-        name = CommandName(body["name"])
-        if name is CommandName.RELOAD:
-            self._say(entry_id, "done", await self._reload())
-            return
-        command = Command(
-            name=name,
-            time_ms=self._market_ms(),
-            who=str(body.get("who", "")),
-            arguments=body.get("arguments") or {},
-        )
-        log.warning("command", name=name, who=command.who)
-        self._put(command)
-        self._say(entry_id, "taken", f"{name} by {command.who or 'somebody'}")
-
-    def _refusal(self, entry_id: str, body: Any) -> str:
-        """Return why a message is not obeyed, "" where it is."""
-        if not isinstance(body, dict) or not isinstance(body.get("name"), str):
-            return 'write {"name": "pause", "who": "you"}'
-        name = body["name"]
-        if name not in set(CommandName):
-            return unknown_name("command", name, [str(known) for known in CommandName])
-        arguments = body.get("arguments") or {}
-        if not isinstance(arguments, dict) or not all(
-            isinstance(value, str | int | float) for value in arguments.values()
-        ):
-            return "arguments must be an object of numbers or text"
         age_ms = self._clock.now_ms() - int(entry_id.partition("-")[0])
-        if age_ms > STALE_MS and name not in ALWAYS:
-            return f"{name} was given {age_ms // 1000} s ago; give it again"
-        return ""
+        answer = await self._desk.take(body, entry_id=entry_id, age_ms=age_ms)
+        await self._say(entry_id, answer)
+        if answer.verdict == "taken" and body["name"] in ALWAYS:
+            task = asyncio.get_running_loop().create_task(self._verify(entry_id))
+            self._checks.add(task)
+            task.add_done_callback(self._checks.discard)
 
-    def _say(self, entry_id: str, verdict: str, text: str) -> None:
-        self._answer({"answer": orjson.dumps(
-            {"command": entry_id, "verdict": verdict, "text": text}
-        ).decode()})  # fmt: skip
+    async def _verify(self, entry_id: str) -> None:
+        """Say once more how a kill or flatten ended."""
+        await self._say(entry_id, await self._desk.verified_flat())
+
+    async def _say(self, entry_id: str, answer: Answer) -> None:
+        """Answer at the next beat; who does not hold the lease has none and answers at once."""
+        body = {"command": entry_id, "verdict": answer.verdict, "text": answer.text}
+        fields = {"answer": orjson.dumps(body).decode()}
+        if answer.verdict != "elsewhere":
+            self._answer(fields)
+            return
+        try:
+            await self._redis.xadd(
+                self._keys.events, dict(fields), maxlen=ANSWERS_KEPT, approximate=True
+            )
+        except (RedisError, OSError, TimeoutError) as error:
+            log.debug("answer_not_given", error=str(error))

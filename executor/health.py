@@ -15,6 +15,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from executor.codec import encode
 from executor.core.contract import Status
+from executor.http_control import BODY_BYTES_MAX, guard
 from executor.overview import Overview
 from executor.vitals import resident_mb
 from features.errors import InputError
@@ -33,10 +34,12 @@ class HealthServer:
         self.url = ""
 
     async def __aenter__(self) -> Self:
-        app = web.Application()
+        token = self._overview.settings.control.token.get_secret_value()
+        app = web.Application(middlewares=[guard(token)], client_max_size=BODY_BYTES_MAX)
         app.router.add_get("/health", self._health)
         app.router.add_get("/status", self._status)
         app.router.add_get("/metrics", self._metrics)
+        app.router.add_post("/commands", self._overview.commands.handle)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self._port)

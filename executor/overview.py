@@ -18,6 +18,7 @@ from executor.core.coverage import coverage_table
 from executor.core.events import Event
 from executor.core.types import Outcome
 from executor.counters import Counters
+from executor.http_control import HttpCommands
 from executor.parts import Parts
 from executor.performance import max_drawdown, profit_factor, sharpe, win_rate
 from executor.settings import Settings
@@ -52,6 +53,7 @@ class Overview:
     market_finished: Callable[[], bool] = field(default=lambda: False)
     parts: Parts = field(default_factory=Parts)
     vitals: Vitals = field(default_factory=Vitals)
+    commands: HttpCommands = field(default_factory=HttpCommands)
     alerts: Alerts | None = None
     reports: deque[dict[str, Any]] = field(default_factory=deque)
     listeners: list[Callable[[Event, Outcome], None]] = field(default_factory=list)

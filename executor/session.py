@@ -14,6 +14,8 @@ import structlog
 from redis.asyncio import Redis
 
 from executor.clock import Clock, process_age_s
+from executor.codec import encode
+from executor.command_desk import CommandDesk
 from executor.commands import Commands
 from executor.core.contract import Keys, Status
 from executor.core.params import Params
@@ -32,7 +34,7 @@ from executor.order_manager import OrderManager, Patience
 from executor.overview import Overview
 from executor.publisher import Publisher
 from executor.reconciler import Reconciler
-from executor.recovery import rebuild
+from executor.recovery import rebuild, write_state
 from executor.registry import Registry
 from executor.settings import Settings, make_params
 from executor.startup import insist, resume, set_leverage
@@ -138,6 +140,8 @@ class Session:
         if state is None:
             await self._insist("reading the wallet", self._read_wallet)
             state = new_state(self._first_equity, params)
+            self._journal.save_snapshot(write_state(state))
+        self._journal.begin_session(encode(params))
         self._make_core(state, params, feed)
         await set_leverage(self._venue, settings.trading.symbols, settings.venue.leverage)
         swapped = self._models.first(state, loaded)
@@ -157,16 +161,19 @@ class Session:
         log.info("running", cold_start_s=round(overview.counters.cold_start_s, 2))
 
     def _start_helpers(self, tasks: asyncio.TaskGroup, supervisor: Supervisor) -> None:
-        commands = Commands(
-            self._redis,
-            Keys(self._settings.redis.prefix),
+        desk = CommandDesk(
             self._journal,
             self._clock,
+            self._overview.parts,
+            token=self._settings.control.token.get_secret_value(),
             put=self._inbox.put_nowait,
-            answer=self._publisher.answer,
             market_ms=self._around.market_ms,
             reload=self._models.reload,
+            holds_lease=lambda: self._lease.remaining_ms() > 0,
         )
+        self._overview.commands.desk = desk
+        keys, answer = Keys(self._settings.redis.prefix), self._publisher.answer
+        commands = Commands(self._redis, keys, self._journal, self._clock, desk=desk, answer=answer)
         for name, run in (
             ("reconciler", self._reconciler.run),
             ("loader", partial(self._loader.run, self._models.offer)),

@@ -50,7 +50,6 @@ GROUPS: Final[Mapping[str, str]] = {
     "time": EXITS,  # without it nothing can be signed
     "kline": MARKET,
     "funding": MARKET,
-    "funding": MARKET,
     "markets": MARKET,
 }
 

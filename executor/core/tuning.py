@@ -122,6 +122,21 @@ def tune(state: TradingState, params: Params) -> list[Notice]:
     return [_notice(NoticeCode.PARAMS_ADOPTED, text, state.close_ms)]
 
 
+def judged(
+    state: TradingState, params: Params, values: Mapping[str, float]
+) -> tuple[float, float] | None:
+    """Return the mean gain per bar of other parameters over those in use, and its lower bound.
+
+    None where there is no model, or fewer than 96 recent bars to replay. Changes nothing.
+    """
+    model, signal = state.model, state.signal_params
+    if model is None or signal is None or len(state.recent) < _BARS_MIN:
+        return None
+    gains = _returns(state, tuned(signal, values), params) - _returns(state, signal, params)
+    block = model.info.barriers.horizon_bars
+    return float(gains.mean()), gain_bound(gains, block, params.tuning, state.close_ms)
+
+
 def _returns(state: TradingState, signal: SignalParams, params: Params) -> FloatArray:
     """Return the returns per bar of a fresh account over the recent bars under ``signal``."""
     quiet = replace(params, tuning=replace(params.tuning, enabled=False))

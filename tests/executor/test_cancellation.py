@@ -83,10 +83,8 @@ async def test_the_commands_end() -> None:
         Keys("x:"),
         Notes(),  # type: ignore[arg-type]
         FakeClock(),
-        put=lambda _: None,
+        desk=None,  # type: ignore[arg-type]  # nothing comes
         answer=lambda _: None,
-        market_ms=lambda: 0,
-        reload=asyncio.Event().wait,  # type: ignore[arg-type]
     )
     await ends(asyncio.create_task(commands.run()), redis)
 

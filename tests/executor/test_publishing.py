@@ -6,20 +6,15 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import aiohttp
-import orjson
 import pytest
 from redis.asyncio import Redis
 
-from executor.commands import STALE_MS, Commands
 from executor.core.contract import METRIC_FIELDS, Keys, Status
-from executor.core.events import Command
 from executor.core.types import Notice
 from executor.counters import Counters
 from executor.health import HealthServer
-from executor.journal import Journal
 from executor.overview import Overview
 from executor.performance import max_drawdown, profit_factor, sharpe, win_rate
 from executor.publisher import Publisher
@@ -196,114 +191,6 @@ async def test_health_status_and_metrics_over_http(window: Window) -> None:
         second = HealthServer(window.overview, "127.0.0.1", int(server.url.rsplit(":", 1)[1]))
         with pytest.raises(InputError, match="port"):
             await second.__aenter__()
-
-
-@dataclass
-class Told:
-    """A command reader with what it passed on and answered."""
-
-    commands: Commands
-    taken: list[Command]
-    answers: list[dict[str, str]]
-    redis: Redis
-    keys: Keys
-    clock: FakeClock
-
-    async def give(self, text: str) -> dict[str, str]:
-        await self.redis.xadd(self.keys.commands, {"command": text})
-        await self.commands._look()
-        return dict(orjson.loads(self.answers[-1]["answer"]))
-
-
-@pytest.fixture
-async def told(redis: Redis, tmp_path: Path) -> AsyncIterator[Told]:
-    keys = Keys(f"told-{next(numbers)}:")
-    taken: list[Command] = []
-    answers: list[dict[str, str]] = []
-    clock = FakeClock()
-    seconds, microseconds = await redis.time()
-    clock._now_ms = int(seconds) * 1000 + int(microseconds) // 1000
-
-    async def reload() -> str:
-        return "nothing new"
-
-    with Journal(tmp_path / "j.db") as journal:
-        commands = Commands(
-            redis,
-            keys,
-            journal,
-            clock,
-            put=taken.append,
-            answer=answers.append,
-            market_ms=lambda: 77,
-            reload=reload,
-        )
-        await redis.xadd(keys.commands, {"command": '{"name": "kill", "who": "before"}'})
-        await commands._look()
-        assert taken == [], "what was said before the first start is not for us"
-        yield Told(commands, taken, answers, redis, keys, clock)
-
-
-async def test_a_command_is_taken_once_with_who_and_when(told: Told) -> None:
-    answer = await told.give('{"name": "pause", "who": "me"}')
-    assert answer["verdict"] == "taken"
-    assert told.taken == [Command(name="pause", time_ms=77, who="me")]
-    await told.commands._look()
-    assert len(told.taken) == 1
-    again = await told.give('{"name": "set", "arguments": {"momentum_threshold": 0.01}}')
-    assert again["verdict"] == "taken"
-    assert told.taken[-1].arguments == {"momentum_threshold": 0.01}
-    assert (await told.give('{"name": "reload"}')) | {"command": ""} == {
-        "command": "",
-        "verdict": "done",
-        "text": "nothing new",
-    }
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("pause", "JSON"),
-        ("[]", "name"),
-        ('{"name": 3}', "name"),
-        ('{"name": "puase"}', "did you mean 'pause'"),
-        ('{"name": "set", "arguments": [1]}', "arguments"),
-        ('{"name": "set", "arguments": {"x": null}}', "arguments"),
-    ],
-)
-async def test_what_is_no_command_is_answered_and_not_obeyed(
-    told: Told, text: str, said: str
-) -> None:
-    answer = await told.give(text)
-    assert answer["verdict"] == "refused"
-    assert said in answer["text"]
-    assert told.taken == []
-
-
-async def test_an_old_command_is_not_obeyed_but_a_kill_always_is(told: Told) -> None:
-    told.clock.pass_s(STALE_MS / 1000 + 60)
-    assert (await told.give('{"name": "resume"}'))["verdict"] == "refused"
-    assert (await told.give('{"name": "kill"}'))["verdict"] == "taken"
-    assert [command.name for command in told.taken] == ["kill"]
-
-
-async def test_after_a_restart_it_goes_on_where_it_stood(told: Told, tmp_path: Path) -> None:
-    await told.give('{"name": "pause"}')
-    await told.redis.xadd(told.keys.commands, {"command": '{"name": "kill"}'})
-    taken: list[Command] = []
-    with Journal(tmp_path / "j.db") as journal:
-        again = Commands(
-            told.redis,
-            told.keys,
-            journal,
-            told.clock,
-            put=taken.append,
-            answer=lambda fields: None,
-            market_ms=lambda: 1,
-            reload=told.commands._reload,
-        )
-        await again._look()
-    assert [command.name for command in taken] == ["kill"], "given while nobody listened"
 
 
 def test_the_figures_of_performance() -> None:
