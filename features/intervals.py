@@ -34,3 +34,17 @@ def interval_ms(name: str) -> int:
         return INTERVALS_MS[name]
     except KeyError:
         raise InputError(unknown_name("interval", name, INTERVALS_MS)) from None
+
+
+def interval_name(length_ms: int) -> str:
+    """Return the name of an interval of ``length_ms``.
+
+    Raises
+    ------
+    InputError
+        Where no interval has this length.
+    """
+    for name, known_ms in INTERVALS_MS.items():
+        if known_ms == length_ms:
+            return name
+    raise InputError(f"no interval is {length_ms} ms long; known: {', '.join(INTERVALS_MS)}")

@@ -57,6 +57,12 @@ COMMANDS: Final = (
         "Check that training and trading compute the same features.",
     ),
     ("retrain", "models:retrain", MODELS, "Ingest, search, train, gate and register a model."),
+    (
+        "backtest",
+        "backtest:backtest",
+        MODELS,
+        "Trade recorded candles with a version or a parameter file, or two side by side.",
+    ),
     ("models", "models:models", MODELS, "List the model's versions."),
     ("promote", "models:promote", MODELS, "Make a version the champion: the executor trades it."),
     ("rollback", "models:rollback", MODELS, "Return to the champion before."),

@@ -100,7 +100,11 @@ def played(event: RecordedClose) -> Close:
 
 @dataclass(slots=True, kw_only=True)
 class Replayed:
-    """What a replay did; ``equity`` is at each close, marked to it."""
+    """What a replay did; ``equity`` is at each close, marked to it.
+
+    ``slipped`` is what each fill lost to slippage and ``funding`` what cash gained by settlements,
+    in quote currency.
+    """
 
     close_ms: list[int] = field(default_factory=list)
     equity: list[float] = field(default_factory=list)
@@ -110,16 +114,24 @@ class Replayed:
     notices: list[Notice] = field(default_factory=list)
     trades: list[Trade] = field(default_factory=list)
     fills: list[Fill] = field(default_factory=list)
+    slipped: list[float] = field(default_factory=list)
+    funding: float = 0.0
 
 
 def replay(
-    recorded: Iterable[Close], state: TradingState, params: Params, advance: Advance
+    recorded: Iterable[Close],
+    state: TradingState,
+    params: Params,
+    advance: Advance,
+    *,
+    entry_delay_bars: int = 0,
 ) -> Replayed:
     """Drive ``recorded`` closes through ``advance`` (normally ``core.step.step``).
 
-    ``state`` is changed as it would be live; open positions stay open at the end.
+    ``state`` is changed as it would be live; open positions stay open at the end. Entries reach the
+    market ``entry_delay_bars`` bars late: what a slow executor would have got.
     """
-    venue = _Venue(state, params, advance)
+    venue = _Venue(state, params, advance, entry_delay_bars * params.interval_ms)
     done = venue.done
     for close in recorded:
         venue.walk(close)
@@ -132,8 +144,11 @@ def replay(
 class _Venue:
     """The simulated venue: market orders that wait for an open, and the walk of each bar."""
 
-    def __init__(self, state: TradingState, params: Params, advance: Advance) -> None:
+    def __init__(
+        self, state: TradingState, params: Params, advance: Advance, delay_ms: int
+    ) -> None:
         self._state = state
+        self._delay_ms = delay_ms
         self._params = params
         self._advance = advance
         self._pending: list[OrderIntent] = []
@@ -175,7 +190,8 @@ class _Venue:
         waiting, self._pending = self._pending, []
         for intent in waiting:
             bar = close.bars.get(intent.symbol)
-            if bar is None:
+            late_ms = 0 if intent.reduce_only else self._delay_ms
+            if bar is None or bar.candle.open_ms < intent.close_ms + late_ms:
                 self._pending.append(intent)
                 continue
             quantity = intent.quantity
@@ -198,7 +214,8 @@ class _Venue:
                     time_ms=candle.open_ms,
                     client_order_id=intent.client_order_id,
                     reduce_only=intent.reduce_only,
-                )
+                ),
+                candle.open,
             )
 
     def _walk_position(self, symbol: str, candle: Candle) -> None:
@@ -234,7 +251,8 @@ class _Venue:
                     client_order_id=fill.client_order_id,
                     kind=fill.kind,
                     reduce_only=True,
-                )
+                ),
+                fill.reference,
             )
 
     def _settle(self, settled: Sequence[tuple[str, int, float]], close: Close) -> None:
@@ -244,6 +262,7 @@ class _Venue:
                 continue
             mark = close.bars[symbol].candle.open
             amount = funding_payment(position.side, position.quantity, mark, rate)
+            self.done.funding += amount
             paid = FundingPaid(symbol=symbol, time_ms=time_ms, amount=amount, rate=rate)
             self.take(self._advance(self._state, paid, self._params))
 
@@ -252,8 +271,9 @@ class _Venue:
         volatility = self._volatility.get(symbol, _NAN)
         return market_fill_price(reference, side, volatility, costs, instrument.tick)
 
-    def _filled(self, fill: Fill) -> None:
+    def _filled(self, fill: Fill, reference: float) -> None:
         self.done.fills.append(fill)
+        self.done.slipped.append(fill.side * (fill.price - reference) * fill.quantity)
         self.take(self._advance(self._state, FillReceived(fill=fill), self._params))
 
     def _report(self, name: str, symbol: str, status: OrderStatus) -> None:

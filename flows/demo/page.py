@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import isfinite
-from pathlib import Path
-from string import Template
 from typing import Any, Final
 
 from features.types import FloatArray, IntArray
@@ -19,8 +17,8 @@ from flows.demo.figures import equity_figure, price_figure
 from flows.demo.plan import Plan, instant
 from flows.demo.summary import equity_ends
 from flows.demo.trading import Traded
+from flows.report.sheet import sheet
 
-TEMPLATE: Final = Path(__file__).with_name("page.html")
 TRADES_SHOWN: Final = 60
 BAR_PX: Final = 180
 MODEL_FIGURES: Final = {
@@ -61,8 +59,7 @@ def page(story: Story) -> str:
         _data(story),
         _footer(story),
     ]
-    template = Template(TEMPLATE.read_text(encoding="utf-8"))
-    return template.substitute(title=escape(story.plan.title), body="\n".join(filter(None, parts)))
+    return sheet(f"demo · {story.plan.title}", "\n".join(filter(None, parts)))
 
 
 def _header(story: Story) -> str:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 from math import nan
-from pathlib import Path
-from string import Template
 from typing import Any
 
 from flows.report.markup import (
@@ -25,10 +23,10 @@ from flows.report.markup import (
     section,
     table,
 )
+from flows.report.sheet import sheet
 from flows.research.breakdown import breakdown
 from flows.research.evidence import Evidence
 
-TEMPLATE = Path(__file__).with_name("page.html")
 MONEY = {
     "return_total": "return",
     "return_annual": "a year",
@@ -82,8 +80,7 @@ def model_page(story: Story) -> str:
         _sources(story),
         _made_of(story),
     )
-    template = Template(TEMPLATE.read_text(encoding="utf-8"))
-    return template.substitute(title=escape(_title(story)), body="\n".join(filter(None, parts)))
+    return sheet(_title(story), "\n".join(filter(None, parts)))
 
 
 def _title(story: Story) -> str:
@@ -176,7 +173,8 @@ def _live(story: Story) -> str:
     if not story.simulation:
         return ""
     metrics = {k: nan if v is None else v for k, v in story.simulation["metrics"].items()}
-    parts = ("gross", "fees", "funding", "net")
+    made = {k: nan if v is None else v for k, v in story.simulation["attribution"].items()}
+    parts = ("alpha", "beta", "fees", "slippage", "funding", "net")
     refused = sorted(story.simulation["refused"].items(), key=lambda item: -item[1])
     lead = (
         "The executor's own decision core on the test part: sized by probability, limited by the "
@@ -189,7 +187,7 @@ def _live(story: Story) -> str:
         figures_table({"account": metrics}, MONEY),
         pair(
             "<h3>What the result is made of</h3>"
-            + table(("", "quote currency"), [(name, metrics[name]) for name in parts]),
+            + table(("", "quote currency"), [(name, made[name]) for name in parts]),
             "<h3>Why it did not trade more</h3>"
             + table(
                 ("refused because", "times"),

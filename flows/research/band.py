@@ -48,6 +48,15 @@ def expected_band(
     )
 
 
+def block_means(
+    values: FloatArray, *, draws: int, block_mean: float, rng: np.random.Generator
+) -> FloatArray:
+    """Return the means of stationary bootstrap draws of ``values``, shape (draws,)."""
+    n = int(values.size)
+    means: FloatArray = values[_blocks(n, n, draws, block_mean, rng)].mean(axis=1)
+    return means
+
+
 def _blocks(
     n: int, length: int, draws: int, block_mean: float, rng: np.random.Generator
 ) -> IntArray:

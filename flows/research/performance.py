@@ -91,6 +91,8 @@ def trade_metrics(net: FloatArray, gross: FloatArray, hold_hours: FloatArray) ->
         "win_mean": float(net[won].mean()) if won.any() else nan,
         "loss_mean": -float(net[~won].mean()) if not won.all() else nan,
         "hold_hours_mean": float(hold_hours.mean()),
+        "hold_hours_median": float(np.median(hold_hours)),
+        "hold_hours_max": float(hold_hours.max()),
         "win_streak_max": float(longest_run(won)),
         "loss_streak_max": float(longest_run(~won)),
     }

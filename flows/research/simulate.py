@@ -9,13 +9,15 @@ stream's. What cannot be simulated here (latency, our own market impact) is said
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from math import floor, log10
 from typing import Any
 
 import numpy as np
 
 from executor.core.events import ModelSwapped
-from executor.core.model import Model, ModelInfo, Prediction, Request
+from executor.core.foresight import Foreseen
+from executor.core.model import Model, Request
 from executor.core.params import Params
 from executor.core.recording import Tape
 from executor.core.replay import Replayed, closes, replay
@@ -25,9 +27,10 @@ from executor.core.types import Instrument, Trade
 from features.catalog import Catalog
 from features.costs import FlatFunding
 from features.errors import InputError
-from features.signals import Signal
-from features.signals_batch import signals_batch
+from features.signals import Signal, SignalParams
+from features.signals_batch import Signals, signals_batch, signals_of
 from features.types import FloatArray, Funding, IntArray
+from flows.research.account import attribution, book_metrics, holdings
 from flows.research.book import DAY_MS
 from flows.research.evidence import finite
 from flows.research.market import Market
@@ -49,6 +52,7 @@ class Simulation:
     refused: Mapping[str, int]
     decisions: int
     metrics: Mapping[str, float]
+    attribution: Mapping[str, float]
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values; what is not a number becomes None."""
@@ -59,37 +63,8 @@ class Simulation:
             "refused": dict(self.refused),
             "decisions": self.decisions,
             "metrics": finite(self.metrics),
+            "attribution": finite(self.attribution),
         }
-
-
-class Foreseen:
-    """A model whose answers to the expected questions were computed at once.
-
-    The trees answer ten thousand rows in the time of a hundred single ones. A question that was not
-    expected (self-tuning moved the signal) goes to the model itself: the answers are the same bits.
-    """
-
-    def __init__(self, model: Model, expected: Sequence[Request]) -> None:
-        self._model = model
-        answers = model.predict_many(expected) if expected else []
-        self._known = {
-            (q.symbol, q.close_ms, q.signal): a for q, a in zip(expected, answers, strict=True)
-        }
-
-    @property
-    def info(self) -> ModelInfo:
-        """Return the facts of the model."""
-        return self._model.info
-
-    def predict_many(self, requests: Sequence[Request]) -> list[Prediction]:
-        """Answer as the model itself would."""
-        found = [self._known.get((q.symbol, q.close_ms, q.signal)) for q in requests]
-        missing = [place for place, answer in enumerate(found) if answer is None]
-        if missing:
-            asked = self._model.predict_many([requests[place] for place in missing])
-            for place, answer in zip(missing, asked, strict=True):
-                found[place] = answer
-        return [answer for answer in found if answer is not None]
 
 
 def foresee(
@@ -127,10 +102,20 @@ def simulate(
     start_ms: int,
     stop_ms: int,
     equity: float = EQUITY,
+    entry_delay_bars: int = 0,
 ) -> Simulation:
     """Return what :func:`run` did, in figures; raises as it does."""
-    done = run(model, markets, params, start_ms=start_ms, stop_ms=stop_ms, equity=equity)
-    return _read(done, equity)
+    done = run(
+        model,
+        markets,
+        params,
+        start_ms=start_ms,
+        stop_ms=stop_ms,
+        equity=equity,
+        entry_delay_bars=entry_delay_bars,
+        is_recording=False,
+    )
+    return _read(done, markets, equity)
 
 
 def run(
@@ -141,8 +126,13 @@ def run(
     start_ms: int,
     stop_ms: int,
     equity: float = EQUITY,
+    entry_delay_bars: int = 0,
+    is_recording: bool = True,
 ) -> Replayed:
     """Trade ``markets`` with ``model`` from ``start_ms`` to ``stop_ms`` as the executor would.
+
+    The markets' features are those of the model, in its order. ``is_recording`` False leaves
+    decision records out.
 
     Raises
     ------
@@ -150,13 +140,24 @@ def run(
         Where there is no close in the range.
     """
     state = new_state(equity, params)
+    state.is_recording = is_recording
     swapped = ModelSwapped(model=model, version="simulated", time_ms=start_ms)
     step(state, swapped, params)
-    recorded = closes([tape(market) for market in markets], start_ms, stop_ms)
-    done = replay(recorded, state, params, step)
+    recorded = closes(
+        [tape(market) for market in markets],
+        start_ms,
+        stop_ms,
+        signals=partial(_signals, model.info.feature_names),
+    )
+    done = replay(recorded, state, params, step, entry_delay_bars=entry_delay_bars)
     if not done.close_ms:
         raise InputError("no bar closes in the range to simulate; choose a longer one")
     return done
+
+
+def _signals(names: Sequence[str], rows: FloatArray, params: SignalParams) -> Signals:
+    """Return the primary signals of feature rows, compiled: the bits of ``primary_signal``."""
+    return signals_of(rows, names, params)
 
 
 def tape(market: Market) -> Tape:
@@ -192,15 +193,8 @@ def instruments(markets: Sequence[Market]) -> dict[str, Instrument]:
     return found
 
 
-def attribution(trades: Sequence[Trade]) -> dict[str, float]:
-    """Return what the trades' results are made of, in quote currency; the parts sum to ``net``."""
-    gross = sum(trade.gross for trade in trades)
-    fees = -sum(trade.fees for trade in trades)
-    funding = sum(trade.funding for trade in trades)
-    return {"gross": gross, "fees": fees, "funding": funding, "net": gross + fees + funding}
-
-
-def _read(done: Replayed, start: float) -> Simulation:
+def _read(done: Replayed, markets: Sequence[Market], start: float) -> Simulation:
+    held = holdings(done, markets)
     close_ms = np.array(done.close_ms, dtype=np.int64)
     equity = np.array(done.equity)
     day = (close_ms - 1) // DAY_MS
@@ -215,8 +209,7 @@ def _read(done: Replayed, start: float) -> Simulation:
     figures = {
         **return_metrics(daily),
         **trade_metrics(net, gross, hours),
-        **attribution(done.trades),
-        "turnover": float(2.0 * notional.sum() / start),
+        **book_metrics(done, held, start),
         "equity_end": float(equity[-1]),
     }
     return Simulation(
@@ -226,8 +219,9 @@ def _read(done: Replayed, start: float) -> Simulation:
         first_day=first,
         trades=tuple(done.trades),
         refused=dict(Counter(refusal.reason for refusal in done.refusals)),
-        decisions=len(done.decisions),
+        decisions=len(done.refusals) + sum(not intent.reduce_only for intent in done.intents),
         metrics=figures,
+        attribution=attribution(done, held, start),
     )
 
 
