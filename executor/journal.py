@@ -19,7 +19,8 @@ from executor.core.contract import JOURNAL_SCHEMA_VERSION
 from executor.core.events import FundingPaid
 from executor.core.types import Trade
 from executor.errors import JournalError
-from executor.journal_rows import DONE, KINDS, PLANNED, SCHEMA, Action, Entry, insert_entry
+from executor.journal_rows import DONE, KINDS, PLANNED, Action, Entry, insert_entry
+from executor.journal_schema import check_not_newer, prepare, version
 from features.errors import InputError
 
 
@@ -43,20 +44,42 @@ class PlannedAction:
     action: Action
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDay:
+    """From which state a day can be derived again, and which events it consists of."""
+
+    first_seq: int
+    last_seq: int
+    state_seq: int
+    state: str
+
+
 class Journal:
     """The open database. Use as a context manager; one instance, one thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         try:
+            if read_only:
+                self._db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+                self._check_readable()
+                return
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(SCHEMA)
+            prepare(self._db, path)
         except (sqlite3.Error, OSError) as error:
             raise JournalError(f"cannot open the journal at {path}: {error}") from error
-        self._check_version()
+
+    def _check_readable(self) -> None:
+        """Refuse what this version cannot read without changing it."""
+        found = version(self._db) or 0
+        check_not_newer(found, self.path)
+        if found < JOURNAL_SCHEMA_VERSION:
+            raise InputError(
+                f"{self.path} has schema {found}; start the executor once: it migrates"
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -68,16 +91,6 @@ class Journal:
         trace: TracebackType | None,
     ) -> None:
         self._db.close()
-
-    def _check_version(self) -> None:
-        found = self.meta("schema_version")
-        if found is None:
-            self.set_meta("schema_version", str(JOURNAL_SCHEMA_VERSION))
-        elif int(found) != JOURNAL_SCHEMA_VERSION:
-            raise InputError(
-                f"{self.path} has schema {found}, this program writes {JOURNAL_SCHEMA_VERSION}; "
-                "run the version that wrote it, or move the file away"
-            )
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -126,6 +139,12 @@ class Journal:
                 "UPDATE intents SET state = ? WHERE kind = ? AND client_order_id = ? AND state = ?",
                 [(DONE, kind, name, PLANNED) for name in client_order_ids],
             )
+
+    def begin_session(self, params: str) -> None:
+        """Write the parameters of a process that goes on from what is written so far."""
+        seq = self._number("SELECT COALESCE(MAX(seq), 0) FROM events")
+        with self._transaction() as db:
+            db.execute("INSERT INTO params (event_seq, body) VALUES (?, ?)", (seq, params))
 
     def record_model(self, version: str, bundle_sha256: str, body: str, recorded_ms: int) -> None:
         """Write that a model was taken into use."""
@@ -229,6 +248,28 @@ class Journal:
         """Return the newest (close_ms, equity, balance), oldest first."""
         query = "SELECT close_ms, equity, balance FROM equity ORDER BY close_ms DESC LIMIT ?"
         return list(reversed(self._db.execute(query, (count,)).fetchall()))
+
+    def days(self) -> list[str]:
+        """Return the days that can be derived again, ascending."""
+        return [str(day) for (day,) in self._db.execute("SELECT day FROM days ORDER BY day")]
+
+    def day(self, day: str) -> StoredDay | None:
+        """Return where a day begins and ends, None where no state was kept for it."""
+        query = "SELECT first_seq, state_seq, state FROM days WHERE day = ?"
+        row = self._db.execute(query, (day,)).fetchone()
+        if row is None:
+            return None
+        after = self._db.execute("SELECT MIN(first_seq) FROM days WHERE day > ?", (day,)).fetchone()
+        last = after[0] - 1 if after[0] is not None else self._number("SELECT MAX(seq) FROM events")
+        return StoredDay(first_seq=row[0], last_seq=last, state_seq=row[1], state=row[2])
+
+    def sessions(self) -> list[tuple[int, str]]:
+        """Return (sequence number of the last event before it, parameters) of every process."""
+        return list(self._db.execute("SELECT event_seq, body FROM params ORDER BY seq"))
+
+    def written(self, query: str, first_seq: int, last_seq: int) -> list[tuple[int, str, str]]:
+        """Return (event, kind, body) rows of a query with two bounds on the event's number."""
+        return list(self._db.execute(query + " ORDER BY seq", (first_seq, last_seq)))
 
     def _number(self, query: str) -> int:
         return int(self._db.execute(query).fetchone()[0])

@@ -1,7 +1,7 @@
-"""The journal's tables, and how one event and its consequences become rows.
+"""How one event and its consequences become rows.
 
-Decides the schema and which table each part of an event goes to. Never opens a database and never
-commits (`journal` does). Rule: :func:`insert_entry` writes everything of one event, so that one
+Decides which table each part of an event goes to. Never opens a database and never commits
+(`journal` does). Rule: :func:`insert_entry` writes everything of one event, so that one
 transaction around it is all that atomicity needs.
 """
 
@@ -24,44 +24,8 @@ from executor.core.types import (
     Trade,
 )
 
-SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, market_ms INTEGER NOT NULL,
-    recorded_ms INTEGER NOT NULL, lease_token INTEGER NOT NULL, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS intents (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, event_seq INTEGER NOT NULL, kind TEXT NOT NULL,
-    client_order_id TEXT NOT NULL, symbol TEXT NOT NULL, state TEXT NOT NULL,
-    recorded_ms INTEGER NOT NULL, body TEXT NOT NULL);
-CREATE UNIQUE INDEX IF NOT EXISTS one_order ON intents (client_order_id) WHERE kind = 'order';
-CREATE INDEX IF NOT EXISTS events_of_kind ON events (kind, market_ms);
-CREATE INDEX IF NOT EXISTS open_intents ON intents (state) WHERE state = 'planned';
-CREATE TABLE IF NOT EXISTS orders (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, event_seq INTEGER NOT NULL,
-    client_order_id TEXT NOT NULL, status TEXT NOT NULL, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS fills (
-    fill_id TEXT PRIMARY KEY, event_seq INTEGER NOT NULL, symbol TEXT NOT NULL,
-    time_ms INTEGER NOT NULL, client_order_id TEXT NOT NULL, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS trades (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, event_seq INTEGER NOT NULL, symbol TEXT NOT NULL,
-    opened_ms INTEGER NOT NULL, closed_ms INTEGER NOT NULL, pnl REAL NOT NULL, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS decisions (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, event_seq INTEGER NOT NULL, close_ms INTEGER NOT NULL,
-    symbol TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS equity (
-    close_ms INTEGER PRIMARY KEY, equity REAL NOT NULL, balance REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS params (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, event_seq INTEGER NOT NULL, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS models (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, recorded_ms INTEGER NOT NULL, version TEXT NOT NULL,
-    bundle_sha256 TEXT NOT NULL, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS notices (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, event_seq INTEGER NOT NULL, code TEXT NOT NULL,
-    symbol TEXT NOT NULL, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS snapshots (
-    id INTEGER PRIMARY KEY CHECK (id = 1), event_seq INTEGER NOT NULL, body TEXT NOT NULL);
-"""
 UNSETTLED: Final = frozenset({OrderStatus.INTENDED, OrderStatus.SUBMITTED, OrderStatus.UNKNOWN})
+DAYS_KEPT: Final = 120
 PLANNED: Final = "planned"
 DONE: Final = "done"
 Action = OrderIntent | Protect | CancelIntent
@@ -74,7 +38,11 @@ KINDS: Final[dict[str, type[Any]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One event with all that goes into the same transaction."""
+    """One event with all that goes into the same transaction.
+
+    ``day`` (YYYY-MM-DD) is set where it is the first close of a day: the state kept last then
+    becomes the one from which that day can be derived again.
+    """
 
     kind: str
     market_ms: int
@@ -83,7 +51,7 @@ class Entry:
     fill: Fill | None = None
     order: OrderUpdated | None = None
     equity: tuple[int, float, float] | None = None
-    params: str | None = None
+    day: str | None = None
     snapshot: str | None = None
 
 
@@ -111,13 +79,24 @@ def insert_entry(
         _insert_order(db, seq, entry.order)
     if entry.equity is not None:
         db.execute("INSERT OR REPLACE INTO equity VALUES (?, ?, ?)", entry.equity)
-    if entry.params is not None:
-        row = (seq, entry.params)
-        db.execute("INSERT INTO params (event_seq, body) VALUES (?, ?)", row)
+    if entry.day is not None:
+        _begin_day(db, entry.day, seq)
     if entry.snapshot is not None:
         row = (seq, entry.snapshot)
         db.execute("INSERT OR REPLACE INTO snapshots VALUES (1, ?, ?)", row)
     return seq
+
+
+def _begin_day(db: sqlite3.Connection, day: str, seq: int) -> None:
+    """Keep the state from which ``day`` can be derived again; the oldest days are forgotten."""
+    db.execute(
+        "INSERT OR IGNORE INTO days SELECT ?, ?, event_seq, body FROM snapshots WHERE id = 1",
+        (day, seq),
+    )
+    db.execute(
+        "DELETE FROM days WHERE day NOT IN (SELECT day FROM days ORDER BY day DESC LIMIT ?)",
+        (DAYS_KEPT,),
+    )
 
 
 def _insert_actions(

@@ -8,6 +8,7 @@ that cannot be read stops the start with one line.
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 import structlog
@@ -74,8 +75,16 @@ def read_event(stored: StoredEvent, model_of: ModelOf) -> Event:
 
 
 def write_state(trading: TradingState) -> str:
-    """Return the state as text; NaN stays NaN."""
-    return json.dumps(state.save(trading), default=plain)
+    """Return the state as text; NaN stays NaN.
+
+    What was reconciled is written too: a start begins without it, a replay of the past goes on.
+    """
+    whole = {
+        **state.save(trading),
+        "reconciled_ms": trading.reconciled_ms,
+        "suspicions": {name: asdict(one) for name, one in trading.suspicions.items()},
+    }
+    return json.dumps(whole, default=plain)
 
 
 def rebuild(journal: Journal, params: Params, model_of: ModelOf) -> TradingState | None:

@@ -9,6 +9,7 @@ Rule: an event that cannot be journaled ends the process; a start is the way to 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 import structlog
@@ -28,7 +29,7 @@ from executor.core.events import (
     Tick,
     VenueSnapshot,
 )
-from executor.core.params import Params
+from executor.core.params import DAY_MS, Params
 from executor.core.state import TradingState
 from executor.core.step import step
 from executor.core.types import Bar, Outcome
@@ -223,6 +224,7 @@ class Trader:
 
     def apply(self, event: Event) -> Outcome:
         """Let the core decide, write it down, and only then begin to act."""
+        day = self._new_day(event)
         outcome = step(self.state, event, self._params)
         entry = Entry(
             kind=type(event).__name__,
@@ -232,6 +234,7 @@ class Trader:
             fill=event.fill if isinstance(event, FillReceived) else None,
             order=event if isinstance(event, OrderUpdated) else None,
             equity=self._equity(event),
+            day=day,
             snapshot=self._due_snapshot(event),
         )
         self._journal.record(
@@ -252,6 +255,16 @@ class Trader:
             return None
         return event.close_ms, self.state.equity(), self.state.ledger.cash
 
+    def _new_day(self, event: Event) -> str | None:
+        """Return the UTC day that a close is the first of, else None."""
+        if not isinstance(event, BarClosed):
+            return None
+        return (
+            day_of(event.close_ms)
+            if event.close_ms // DAY_MS > self.state.close_ms // DAY_MS
+            else None
+        )
+
     def _due_snapshot(self, event: Event) -> str | None:
         """Return the state at a close, more seldom the larger it has become."""
         if not isinstance(event, BarClosed):
@@ -262,6 +275,11 @@ class Trader:
         text = write_state(self.state)
         self._snapshot_bytes, self._bars_since_snapshot = len(text), 0
         return text
+
+
+def day_of(time_ms: int) -> str:
+    """Return the UTC day of a market time."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).date().isoformat()
 
 
 def _market_ms(event: Event) -> int:
