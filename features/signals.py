@@ -37,7 +37,7 @@ INPUTS: Final[dict[int, tuple[str, ...]]] = {
     MOMENTUM: ("ema_z_12", "ema_z_48", "volume_z_96", "return_1"),
     TREND: ("ema_z_12", "trend_z_96", "macd_histogram_9", "adx_14"),
     BREAKOUT: ("bollinger_b_20", "donchian_48", "volume_z_96", "adx_14"),
-    REVERSION: ("bollinger_b_20", "rsi_14", "adx_14", "return_1"),
+    REVERSION: ("bollinger_b_20", "rsi_14", "adx_14", "volume_z_96"),
 }
 HIGHER: Final = "ema_z_48_x4"
 
@@ -109,13 +109,11 @@ def breakout_score(band: float, place: float, volume_z: float, adx: float) -> fl
     return 0.01 * band_z if outside and volume_z > 0.0 and adx >= 15.0 else 0.0
 
 
-def reversion_score(band: float, rsi: float, adx: float, change: float) -> float:
-    """Return the distance back to the mean where RSI is stretched and no trend runs, else 0."""
+def reversion_score(band: float, rsi: float, adx: float, volume_z: float) -> float:
+    """Return the way back to the mean where RSI is stretched without trend or surge, else 0."""
     band_z = 4.0 * band - 2.0
-    turned = (band_z < 0.0 and rsi < 30.0 and change > 0.0) or (
-        band_z > 0.0 and rsi > 70.0 and change < 0.0
-    )
-    return -0.01 * band_z if turned and adx < 20.0 else 0.0
+    stretched = (band_z < 0.0 and rsi < 35.0) or (band_z > 0.0 and rsi > 65.0)
+    return -0.01 * band_z if stretched and adx < 25.0 and volume_z < 2.0 else 0.0
 
 
 def scored(

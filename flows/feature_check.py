@@ -1,8 +1,9 @@
 """Does training see the features that trading sees? Checked on the user's own candles.
 
 Decides three things for each feature: the stream equals the batch to the last bit; a row does not
-change when the future is cut off; how many bars a cold start needs until it is bit-identical. And
-how often each primary rule fires. Never tolerates a difference: equal means the same bits.
+change when the future is cut off; how many bars a cold start needs until it is bit-identical, and
+that the catalog does not promise fewer. And how often each primary rule fires. Never tolerates a
+difference: equal means the same bits.
 Rule: the truth is the features' own code, batch and stream; nothing is computed a third way.
 """
 
@@ -35,7 +36,8 @@ class FeatureFinding:
     same_in_stream: bool
     unchanged_by_future: bool
     warm_from: int  # first bar with a number, from the history's start
-    identical_from: int  # bars after a cold start until bit-identical; -1 where never
+    identical_from: int  # bars after a cold start until bit-identical; -1 where not in time
+    declared: int  # bars after which the catalog says it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +85,12 @@ def check_features(
     tell
         Told how far the work is (fraction) and what is done.
     """
-    tell(0.0, f"{symbol}: batch")
+    tell(0.0, "batch")
     batch = feature_matrix(candles, catalog, funding)
-    streamed = _streamed(candles, funding, catalog, 0, lambda f: tell(0.7 * f, f"{symbol}: stream"))
-    tell(0.7, f"{symbol}: cutting off the future")
+    streamed = _streamed(candles, funding, catalog, 0, lambda f: tell(0.7 * f, "bar by bar"))
+    tell(0.7, "cutting off the future")
     causal = _causal(candles, funding, catalog, batch, generator)
-    tell(0.85, f"{symbol}: cold starts")
+    tell(0.85, "cold starts")
     identical = _identical_from(candles, funding, catalog, batch, generator)
     same = np.array([_same(batch[:, j], streamed[:, j]) for j in range(batch.shape[1])])
     warm = _warm_from(batch)
@@ -99,10 +101,11 @@ def check_features(
             unchanged_by_future=bool(causal[j]),
             warm_from=int(warm[j]),
             identical_from=int(identical[j]),
+            declared=catalog.features[j].lookback,
         )
         for j, name in enumerate(catalog.names)
     )
-    tell(1.0, symbol)
+    tell(1.0, "how often the rules fire")
     firing = _firing(batch, catalog, signal)
     return Findings(symbol=symbol, bars=candles.n, features=features, firing=firing)
 
@@ -151,9 +154,10 @@ def _identical_from(
     batch: FloatArray,
     generator: np.random.Generator,
 ) -> IntArray:
-    """Return for each feature the bars until a cold start gives the same bits; -1 where never."""
+    """Return for each feature the bars until a cold start gives the same bits, -1 if too late."""
     length = catalog.warmup_bars + ROWS_AFTER_WARMUP
     worst = np.zeros(batch.shape[1], dtype=np.int64)
+    declared = [feature.lookback for feature in catalog.features]
     last = candles.n - length
     starts = generator.integers(1, last + 1, size=COLD_STARTS) if last >= 1 else np.array([0])
     for start in starts:
@@ -163,8 +167,8 @@ def _identical_from(
             whole = batch[start : start + part.n, j]
             differs = np.flatnonzero(_bits(cold[:, j]) != _bits(whole))
             first = int(differs[-1]) + 1 if differs.size else 0
-            never = first > min(catalog.warmup_bars, part.n - 1)
-            worst[j] = -1 if never or worst[j] < 0 else max(int(worst[j]), first)
+            late = first > min(declared[j], part.n - 1)
+            worst[j] = -1 if late or worst[j] < 0 else max(int(worst[j]), first)
     return worst
 
 

@@ -20,6 +20,12 @@ from flows.settings import Settings, load_settings
 from flows.terminal import Stage, Stages
 
 BARS = 20_000
+LEGEND = """\
+stream     bar by bar, as in trading, gives the bits of all at once, as in training
+cut        a row stays as it is when the bars after it are cut off
+warm       first bar that has a number
+identical  bars until the worst of three cold starts has the history's bits
+declared   bars that the catalog asks for; identical may not be more"""
 
 app = App(name="features", help="Look into what the model learns from.", help_format="markdown")
 
@@ -67,6 +73,7 @@ def check(
             stage.say(_verdict(found))
     for found in findings:
         _show(out, found)
+    out.print(LEGEND, highlight=False)
     write_json(json, [{**asdict(found), "is_good": found.is_good} for found in findings])
     return 0 if all(found.is_good for found in findings) else 1
 
@@ -98,14 +105,15 @@ def _show(out: Console, found: Findings) -> None:
     rows = [
         (
             one.name,
-            "yes" if one.same_in_stream else "NO",
-            "yes" if one.unchanged_by_future else "NO",
+            "equal" if one.same_in_stream else "DIFFERS",
+            "equal" if one.unchanged_by_future else "DIFFERS",
             one.warm_from,
-            one.identical_from if one.identical_from >= 0 else "NEVER",
+            one.identical_from if one.identical_from >= 0 else "NOT IN TIME",
+            one.declared,
         )
         for one in found.features
     ]
-    columns = ("feature", "stream = batch", "future cut", "first number", "identical after (bars)")
+    columns = ("feature", "stream", "cut", "warm", "identical", "declared")
     out.print(table(found.symbol, columns, rows))
     shares = ", ".join(f"{rule} {share:.1%}" for rule, share in found.firing.items())
-    out.print(f"Share of bars on which a rule fires: {shares}")
+    out.print(f"Share of bars on which a rule fires: {shares}", highlight=False)

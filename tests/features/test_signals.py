@@ -7,7 +7,13 @@ from features.batch import feature_matrix
 from features.catalog import default_catalog
 from features.errors import InputError
 from features.meta import model_matrix, model_names, model_row
-from features.signals import ADAPTIVE_BOUNDS, SignalParams, momentum_score, primary_signal
+from features.signals import (
+    ADAPTIVE_BOUNDS,
+    SignalParams,
+    momentum_score,
+    primary_signal,
+    reversion_score,
+)
 from features.signals_batch import signals_batch
 from features.synthetic import SyntheticSymbol, simulate_market
 
@@ -44,8 +50,7 @@ def test_one_signal_equals_many(matrix: np.ndarray, rule: str, higher_weight: fl
             many.score[i],
             many.confidence[i],
         )
-    if rule != "reversion":
-        assert 0 < np.count_nonzero(many.side) < 0.3 * matrix.shape[0]
+    assert 0.005 < np.count_nonzero(many.side) / matrix.shape[0] < 0.3
 
 
 @pytest.mark.slow
@@ -65,6 +70,23 @@ def test_one_model_row_equals_many(matrix: np.ndarray) -> None:
 def test_the_momentum_score_is_the_sum_that_the_design_states() -> None:
     """0.01·(0.5·2 + 0.3·1 + 0.2·sign(-)·clip(7, 0, 3)), worked by hand: 0.01·(1 + 0.3 - 0.6)."""
     assert momentum_score(2.0, 1.0, 7.0, -0.01, 0.2, 0.5, 0.3) == pytest.approx(0.007)
+
+
+@pytest.mark.parametrize(
+    ("band", "rsi", "adx", "volume_z", "score"),
+    [
+        (-0.1, 30.0, 18.0, 0.5, 0.024),  # 2.4 deviations below the mean, stretched: back up
+        (1.1, 70.0, 18.0, 0.5, -0.024),
+        (-0.1, 36.0, 18.0, 0.5, 0.0),  # not stretched
+        (-0.1, 70.0, 18.0, 0.5, 0.0),  # stretched the other way
+        (-0.1, 30.0, 25.0, 0.5, 0.0),  # a trend runs
+        (-0.1, 30.0, 18.0, 2.0, 0.0),  # volume drives it
+    ],
+)
+def test_reversion_goes_back_to_the_mean_in_quiet_markets(
+    band: float, rsi: float, adx: float, volume_z: float, score: float
+) -> None:
+    assert reversion_score(band, rsi, adx, volume_z) == pytest.approx(score)
 
 
 def test_a_number_that_is_none_is_no_signal() -> None:
