@@ -1,11 +1,11 @@
 """How often the gate promotes where there is nothing to find, and where there is something.
 
-Decides nothing about a model: makes markets of known truth, runs the whole pipeline on each
-(search, training, judging) and counts verdicts. The pipeline's own functions are used as they are.
-Rule: a market is named by its kind and seed, so every count can be made again.
+Decides nothing about a model: makes a market of known truth and runs the whole pipeline on it
+(search, training, judging) with the pipeline's own functions. Rule: a market is named by its terms
+and seed, so every count can be made again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,28 +15,35 @@ from features.catalog import default_catalog
 from features.costs import Costs
 from features.errors import InputError
 from features.suggest import unknown_name
-from features.types import FloatArray
 from flows import study
 from flows.research.evaluation import evaluate_model
-from flows.research.market import DAY_MS, build_market, make_dataset
+from flows.research.evidence import Evidence
+from flows.research.market import DAY_MS, Dataset, build_market, make_dataset
 from flows.research.models import Machine
-from flows.research.nulls import Histories, drifting, driftless, oracle_daily, planted, sign_flipped
+from flows.research.nulls import Histories, drifting, driftless, sign_flipped
 from flows.research.objective import Trial, TrialResult, evaluate
 from flows.research.performance import sharpe_annual
-from flows.research.recipe import Recipe
-from flows.research.space import search_space, sobol_points
-from flows.research.training import cuts, train
-from flows.research.verdict import Attempts, GateLimits, best_trial, judge_model
+from flows.research.planted import plant_sharpe
+from flows.research.recipe import BarrierParams, Recipe
+from flows.research.space import search_space, sobol_points, start_point
+from flows.research.training import SHARES, cuts, train
+from flows.research.verdict import Attempts, GateLimits, best_trial, gather, judge_model
 
 START_MS = 1_640_995_200_000
 KINDS = ("driftless", "tide up", "tide down", "planted", "flipped")
-EDGE_BARS = 96
+EDGE_BARS = 24
 FREE = Costs(taker_fee=0.0, maker_fee=0.0, slippage_base=0.0, slippage_volatility=0.0)
+# Of the search on hourly bars, where a day moves three and a half per cent.
+BARRIERS = BarrierParams(profit=0.1, loss=0.07, horizon_hours=24.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """The size of a market and of the search on it."""
+    """The size of a market and of the search on it.
+
+    ``days`` are those judged out of sample; the history to learn from and the features' warm-up
+    come before them.
+    """
 
     kind: str
     symbols: int = 3
@@ -44,98 +51,139 @@ class Terms:
     days: int = 730
     trials: int = 30
     sobol: int = 16
-    strength: float = 0.0
+    sharpe: float = 0.0
+    """Net Sharpe ratio a year of who knows a planted edge, over the judged days."""
     folds: int = 4
-    train_share: float = 0.4
+    train_share: float = 0.25
+
+    @property
+    def judged_share(self) -> float:
+        """Share of the usable history that is judged: all but what the first fold learns from."""
+        return 1.0 - self.train_share * sum(SHARES[:2])
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError(unknown_name("kind of market", self.kind, KINDS))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Searched:
+    """What the pipeline made of a market: all that the gate looks at, or why there is no model."""
+
+    attempts: Attempts
+    evidence: Evidence | None
+    reason: str
+    score: float
+    oracle: float
+
+
 def judge_market(
     terms: Terms, seed: int, real: Histories | None = None, limits: GateLimits | None = None
 ) -> dict[str, Any]:
     """Run the whole pipeline on one market and return the verdict and its figures."""
-    rng = np.random.default_rng(seed)
-    catalog = default_catalog()
-    bars = terms.days * DAY_MS // terms.interval_ms + catalog.warmup_bars
-    histories = _histories(terms, rng, bars, real)
-    costs = Costs() if terms.kind == "planted" else FREE
-    markets = [
-        build_market(f"S{number:02d}USDT", candles, funding, catalog, days_min=30.0)
-        for number, (candles, funding) in enumerate(histories)
-    ]
-    data = make_dataset(catalog, markets, "one_hot")
-    base, machine = Recipe(costs=costs), Machine(threads=1)
-    borders = cuts(data)
-    trial = Trial(
-        first_ms=borders.first_ms,
-        test_ms=borders.test_ms,
-        folds=terms.folds,
-        train_share=terms.train_share,
-        seed=seed,
-    )
-    space = search_space(base)
-
-    def judged(point: Mapping[str, float]) -> TrialResult:
-        return evaluate(point, base=base, dataset=data, trial=trial, machine=machine)
-
-    found = study.open_study(None, f"{terms.kind}-{seed}")
-    study.prepare(found, sobol_points(space, terms.sobol, seed), "sobol")
-    study.run_trials(found, space, judged, total=terms.trials, seed=seed, on_trial=lambda _: None)
-    records = study.records(found)
-    best = records[best_trial([r.result.score for r in records])]
-    row: dict[str, Any] = {"kind": terms.kind, "seed": seed, "score": best.result.score}
-    if terms.kind == "planted":
-        row["oracle"] = _oracle_sharpe(histories, costs, trial)
-    try:
-        trained = train(data, base.with_point(best.point), trial, machine)
-    except InputError as error:
-        return {**row, "promoted": False, "failed": {"training": str(error)}}
-    evidence = evaluate_model(trained, data, trial.judged_ms)
-    attempts = _attempts(records, best, evidence.hold)
-    verdict = judge_model(evidence, attempts, limits or GateLimits())
+    found = search_market(terms, seed, real)
+    row: dict[str, Any] = {
+        "kind": terms.kind,
+        "seed": seed,
+        "score": found.score,
+        "oracle": found.oracle,
+        "terms": asdict(terms),
+    }
+    if found.evidence is None:
+        return {**row, "promoted": False, "failed": {"training": found.reason}}
+    verdict = judge_model(found.evidence, found.attempts, limits or GateLimits())
     return {
         **row,
         "promoted": verdict.passed,
         "failed": {c.name: c.value for c in verdict.criteria if c.binding and not c.passed},
         "values": {c.name: c.value for c in verdict.criteria},
-        "sharpe": sharpe_annual(evidence.records["model"].daily),
-        "trades": evidence.records["model"].metrics.get("trades", 0.0),
-        "terms": asdict(terms),
+        "sharpe": sharpe_annual(found.evidence.records["model"].daily),
+        "trades": found.evidence.records["model"].metrics.get("trades", 0.0),
     }
 
 
-def _oracle_sharpe(histories: Histories, costs: Costs, trial: Trial) -> float:
-    """Return the annual Sharpe ratio of who knows the planted rule, on the judged days."""
-    daily = oracle_daily(
+def search_market(terms: Terms, seed: int, real: Histories | None = None) -> Searched:
+    """Make the market, search on it, train the best and measure it."""
+    costs = Costs() if terms.kind == "planted" else FREE
+    data, trial, oracle = _market(terms, seed, costs, real)
+    base, machine = Recipe(costs=costs, barriers=BARRIERS), Machine(threads=1)
+    space = search_space(base)
+
+    def judged(point: Mapping[str, float]) -> TrialResult:
+        return evaluate(point, base=base, dataset=data, trial=trial, machine=machine)
+
+    memory = study.open_study(None, f"{terms.kind}-{seed}")
+    study.prepare(memory, space, [start_point(space)], study.START)
+    study.prepare(memory, space, sobol_points(space, terms.sobol, seed), study.SOBOL)
+    study.run_trials(memory, space, judged, total=terms.trials, seed=seed, on_trial=lambda _: None)
+    records = study.records(memory)
+    best = records[best_trial([r.result.score for r in records])]
+    evidence, reason = None, ""
+    try:
+        trained = train(data, base.with_point(best.point), trial, machine)
+        evidence = evaluate_model(trained, data, trial.judged_ms)
+    except InputError as error:
+        reason = str(error)
+    hold = evidence.hold if evidence is not None else np.zeros(trial.days)
+    return Searched(
+        attempts=gather(
+            [r.result for r in records],
+            [r.is_sobol for r in records],
+            records.index(best),
+            hold,
+        ),
+        evidence=evidence,
+        reason=reason,
+        score=best.result.score,
+        oracle=oracle,
+    )
+
+
+def _market(
+    terms: Terms, seed: int, costs: Costs, real: Histories | None
+) -> tuple[Dataset, Trial, float]:
+    """Return the dataset, how trials on it are judged, and the oracle's Sharpe ratio."""
+    catalog = default_catalog()
+    histories = _histories(terms, np.random.default_rng(seed), real)
+    data = _dataset(histories)
+    if terms.kind != "flipped":
+        # The stated warm-up is longer than what has no number yet: leave out the difference.
+        surplus = catalog.warmup_bars - data.markets[0].first
+        histories = [(candles.slice(surplus, candles.n), f) for candles, f in histories]
+        data = _dataset(histories)
+    borders = cuts(data)
+    trial = Trial(
+        first_ms=borders.first_ms,
+        test_ms=borders.test_ms,
+        last_ms=borders.last_ms,
+        folds=terms.folds,
+        train_share=terms.train_share,
+        seed=seed,
+    )
+    if terms.kind != "planted":
+        return data, trial, 0.0
+    market, reached = plant_sharpe(
         histories,
-        default_catalog(),
+        catalog,
         bars=EDGE_BARS,
+        sharpe=terms.sharpe,
         costs=costs,
         first_day=trial.first_day,
         days=trial.days,
     )
-    return sharpe_annual(daily)
+    return _dataset(market.histories), trial, reached
 
 
-def _attempts(
-    records: Sequence[study.TrialRecord], best: study.TrialRecord, market: FloatArray
-) -> Attempts:
-    series = np.array([r.result.daily for r in records]).T
-    return Attempts(
-        series=series,
-        exposure=np.array([r.result.exposure for r in records]),
-        market=market[: series.shape[0]],
-        sobol=np.array([r.is_sobol for r in records]),
-        chosen=[r.number for r in records].index(best.number),
-    )
+def _dataset(histories: Histories) -> Dataset:
+    catalog = default_catalog()
+    markets = [
+        build_market(f"S{number:02d}USDT", candles, funding, catalog, days_min=30.0)
+        for number, (candles, funding) in enumerate(histories)
+    ]
+    return make_dataset(catalog, markets, "one_hot")
 
 
-def _histories(
-    terms: Terms, rng: np.random.Generator, bars: int, real: Histories | None
-) -> Histories:
+def _histories(terms: Terms, rng: np.random.Generator, real: Histories | None) -> Histories:
     if terms.kind == "flipped":
         if real is None:
             raise InputError("flipped markets need real candles; give a folder of them")
@@ -143,7 +191,8 @@ def _histories(
     made = driftless(
         rng,
         symbols=terms.symbols,
-        bars=bars,
+        bars=round(terms.days / terms.judged_share * DAY_MS / terms.interval_ms)
+        + default_catalog().warmup_bars,
         interval_ms=terms.interval_ms,
         start_ms=START_MS,
     )
@@ -151,6 +200,4 @@ def _histories(
         return drifting(made, 1.0)
     if terms.kind == "tide down":
         return drifting(made, -1.0)
-    if terms.kind == "planted":
-        return planted(made, default_catalog(), bars=EDGE_BARS, strength=terms.strength)
     return made

@@ -1,28 +1,38 @@
 """Flow: gives the verdict on a trained model and packs the bundle that carries it.
 
-Wires only: the criteria are ``flows.research.verdict``'s.
+Wires only: the criteria are ``flows.research.verdict``'s and ``flows.research.refit``'s. A recipe
+that the ledger knows as proven is judged by the refit tier, beside the champion of the same recipe;
+every other use is an attempt of the recipe tier, and is written down before it is computed.
 """
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from prefect import flow
 
-from executor.core.bundle import MANIFEST, bundle_sha256
-from features.types import FloatArray
-from flows import study
+from executor.core.bundle import MANIFEST, ModelBundle, bundle_sha256, unpack
+from flows.clock import now_ms
+from flows.ledger import RECIPE_TIER, REFIT_TIER, Use
 from flows.pages import verdict_page
-from flows.plan import gate_limits, shelf, study_url
+from flows.plan import gate_limits, ledger, recipe_key, shelf, trial_terms
+from flows.registry import CHAMPION, Registry
 from flows.report.page import Story, model_page
 from flows.research.bundling import judged_bundle
+from flows.research.comparison import compare
+from flows.research.criteria import Verdict
 from flows.research.evidence import Evidence
-from flows.research.verdict import Attempts, judge_model
-from flows.settings import load_settings
-from flows.shelf import read_folder, read_json, write_bytes, write_folder, write_json
+from flows.research.objective import TrialResult
+from flows.research.recipe import HOUR_MS
+from flows.research.refit import judge_refit
+from flows.research.verdict import gather, judge_model
+from flows.settings import Settings, load_settings
+from flows.shelf import load_dataset, read_folder, read_json, write_bytes, write_folder, write_json
 from flows.showing import run_log, show_page
+from flows.training_catalog import training_catalog
 
 
 @flow(name="gate")
@@ -32,19 +42,16 @@ def gate(model_key: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``verdict``, ``criteria`` (name, value, threshold, passed, reason, binding),
-        ``bundle_sha256``, ``model_key``, ``folder``, ``report``.
+        ``verdict``, ``tier``, ``attempt``, ``recipe``, ``criteria`` (name, value, threshold,
+        passed, reason, binding), ``bundle_sha256``, ``model_key``, ``folder``, ``report``.
     """
     settings = load_settings()
     log = run_log()
     folder = shelf(settings).found(model_key)
     draft = read_json(folder / "draft.json")
     evidence = Evidence.from_dict(read_json(folder / "evidence.json"))
-    records = study.records(study.open_study(study_url(settings), draft["study"]))
-    verdict = judge_model(
-        evidence, _attempts(records, draft["trial"], evidence.hold), gate_limits(settings)
-    )
-    log.info("the gate: %s", verdict.word)
+    verdict = _judged(settings, folder, draft, evidence, model_key)
+    log.info("the gate: %s (%s tier, use %d)", verdict.word, verdict.tier, verdict.attempt)
     for criterion in verdict.criteria:
         if criterion.binding and not criterion.passed:
             log.info("%s: %s", criterion.name, criterion.reason)
@@ -59,17 +66,86 @@ def gate(model_key: str) -> dict[str, Any]:
     return {**plain, "model_key": model_key, "folder": str(folder), "report": str(report)}
 
 
-def _attempts(records: Sequence[study.TrialRecord], chosen: int, market: FloatArray) -> Attempts:
-    """Return every trial's daily series side by side; the market's begins on the same day."""
-    numbers = [record.number for record in records]
-    series = np.array([record.result.daily for record in records]).T
-    return Attempts(
-        series=series,
-        exposure=np.array([record.result.exposure for record in records]),
-        market=market[: series.shape[0]],
-        sobol=np.array([record.is_sobol for record in records]),
-        chosen=numbers.index(chosen),
+def _judged(
+    settings: Settings,
+    folder: Path,
+    draft: Mapping[str, Any],
+    evidence: Evidence,
+    model_key: str,
+) -> Verdict:
+    """Choose the tier, write the attempt down, judge, write the verdict down."""
+    book = ledger(settings)
+    manifest = read_json(folder / "draft" / MANIFEST)
+    recipe = recipe_key(settings, manifest["feature_schema"])
+    champion = _champion(settings, recipe) if book.is_proven(recipe) else None
+    use = Use(
+        recipe=recipe,
+        tier=RECIPE_TIER if champion is None else REFIT_TIER,
+        model_key=model_key,
+        study=str(draft["study"]),
+        evidence_sha256=_fingerprint(folder, champion),
     )
+    attempt = book.begin(use, now_ms())
+    if champion is None:
+        trials = read_json(folder / "trials.json")
+        attempts = gather(
+            [TrialResult.from_dict(row) for row in trials],
+            [bool(row["sobol"]) for row in trials],
+            [row["number"] for row in trials].index(draft["trial"]),
+            evidence.hold,
+        )
+        verdict = judge_model(evidence, replace(attempts, attempt=attempt), gate_limits(settings))
+    else:
+        verdict = _refitted(settings, folder, draft, evidence, champion)
+    verdict = replace(verdict, recipe=recipe, attempt=attempt)
+    book.finish(use, attempt, verdict.word, now_ms())
+    return verdict
+
+
+def _champion(settings: Settings, recipe: str) -> ModelBundle | None:
+    """Return the champion's bundle where it is of the same recipe."""
+    url = settings.services.mlflow_url
+    if url is None:
+        return None
+    registry = Registry(url, settings.registry.model_name)
+    version = registry.find(CHAMPION)
+    if version is None:
+        return None
+    found = unpack(registry.bundle(version.version), version.bundle_sha256)
+    return found if found.manifest["gate"].get("recipe") == recipe else None
+
+
+def _refitted(
+    settings: Settings,
+    folder: Path,
+    draft: Mapping[str, Any],
+    evidence: Evidence,
+    champion: ModelBundle,
+) -> Verdict:
+    data, _ = load_dataset(
+        shelf(settings).dataset(draft["dataset_key"]), training_catalog(settings)
+    )
+    terms = trial_terms(settings, data)
+    hours = max(float(draft["recipe"]["barriers"]["horizon_hours"]), terms.embargo_hours)
+    refit = compare(
+        unpack(read_folder(folder / "draft")),
+        champion,
+        data,
+        test_ms=terms.test_ms,
+        embargo_ms=int(hours * HOUR_MS),
+        calibration_error=evidence.metrics["test"].get("calibration_error", float("nan")),
+    )
+    return judge_refit(refit, gate_limits(settings))
+
+
+def _fingerprint(folder: Path, champion: ModelBundle | None) -> str:
+    """Return the hash of all that the gate is about to look at."""
+    digest = hashlib.sha256()
+    for name in ("evidence.json", "trials.json"):
+        digest.update((folder / name).read_bytes())
+    if champion is not None:
+        digest.update(champion.info.bundle_sha256.encode())
+    return digest.hexdigest()
 
 
 def _report(

@@ -8,7 +8,7 @@ import base64
 from collections.abc import Mapping
 from math import isinf, isnan
 
-from flows.research.verdict import Criterion, Verdict
+from flows.research.criteria import Criterion, Verdict
 
 
 def image_page(title: str, png: bytes) -> str:

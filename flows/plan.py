@@ -7,14 +7,17 @@ never reads the environment. Rule: research never sees a settings object.
 from collections.abc import Mapping
 from dataclasses import asdict
 
+from executor.core.params import Tuning
 from features.costs import Costs
 from features.signals import SignalParams
+from flows.ledger import Ledger
 from flows.research.market import Dataset
 from flows.research.models import Machine
 from flows.research.objective import Trial
 from flows.research.recipe import BarrierParams, ModelParams, Recipe
-from flows.research.space import Dimension
+from flows.research.space import Dimension, search_space
 from flows.research.training import cuts
+from flows.research.tuned import POINTS, REACH
 from flows.research.verdict import GateLimits
 from flows.settings import Settings
 from flows.shelf import Shelf, code_version, key_of
@@ -36,6 +39,7 @@ def trial_terms(settings: Settings, dataset: Dataset) -> Trial:
     return Trial(
         first_ms=borders.first_ms,
         test_ms=borders.test_ms,
+        last_ms=borders.last_ms,
         folds=search.folds,
         embargo_hours=search.embargo_hours,
         stability_penalty=search.stability_penalty,
@@ -75,6 +79,25 @@ def study_key(dataset_key: str, base: Recipe, space: tuple[Dimension, ...], tria
             "code": code_version(),
         }
     )
+
+
+def recipe_key(settings: Settings, feature_schema: str) -> str:
+    """Return the key of what the gate proves once: schema, space, exit plan, tuning policy."""
+    base = base_recipe(settings)
+    return key_of(
+        {
+            "schema": feature_schema,
+            "space": [asdict(d) for d in search_space(base)],
+            "rule": base.signal.rule,
+            "exit_plan": asdict(base.exit_plan),
+            "tuning": {**asdict(Tuning()), "reach": REACH, "points": POINTS},
+        }
+    )
+
+
+def ledger(settings: Settings) -> Ledger:
+    """Return the ledger of the gate's uses."""
+    return Ledger(settings.paths.ledger)
 
 
 def model_key(study: str, point: Mapping[str, float], sobol: int) -> str:

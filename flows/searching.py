@@ -18,7 +18,7 @@ from flows import study
 from flows.plan import base_recipe, machine, shelf, study_key, study_url, trial_terms
 from flows.processes import Program, spawn
 from flows.research.objective import TrialResult, evaluate
-from flows.research.space import Dimension, search_space, sobol_points
+from flows.research.space import Dimension, search_space, sobol_points, start_point
 from flows.settings import Settings, load_settings
 from flows.settings_source import process_environment
 from flows.shelf import load_dataset
@@ -43,7 +43,8 @@ class Job:
 
     def work(self, on_trial: OnTrial) -> None:
         """Run trials until the study holds as many as wanted, other workers' included."""
-        study.prepare(self.found, self.points, "sobol")
+        study.prepare(self.found, self.space, [start_point(self.space)], study.START)
+        study.prepare(self.found, self.space, self.points, study.SOBOL)
         study.run_trials(
             self.found,
             self.space,

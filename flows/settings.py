@@ -45,6 +45,7 @@ class Paths(Section):
     prefect: Path = Path("data/prefect")
     mlruns: Path = Path("mlruns")
     demo: Path = Path("data/demo")
+    ledger: Path = Path("data/ledger/gate.jsonl")
 
 
 class Venue(Section):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import optuna
 import psutil
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalRedisBackend
@@ -29,6 +29,7 @@ from flows.research.space import Dimension
 
 PREFIX = "tribar:study"
 STARTUP_TRIALS = 8
+START, SOBOL = "start", "sobol"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,7 +44,7 @@ class TrialRecord:
     @property
     def is_sobol(self) -> bool:
         """Whether the point was drawn before anything was known."""
-        return self.origin.startswith("sobol")
+        return self.origin.startswith(SOBOL)
 
 
 def open_study(url: str | None, name: str) -> optuna.Study:
@@ -66,7 +67,12 @@ def open_study(url: str | None, name: str) -> optuna.Study:
         )
 
 
-def prepare(study: optuna.Study, points: Sequence[Mapping[str, float]], origin: str) -> None:
+def prepare(
+    study: optuna.Study,
+    space: Sequence[Dimension],
+    points: Sequence[Mapping[str, float]],
+    origin: str,
+) -> None:
     """Queue ``points`` that the study has not seen, and close trials whose process has died.
 
     Safe to call by every worker at every start: a point waiting, running or ended is not queued
@@ -81,7 +87,8 @@ def prepare(study: optuna.Study, points: Sequence[Mapping[str, float]], origin: 
     for number, point in enumerate(points):
         name = f"{origin}-{number}"
         if name not in alive:
-            study.enqueue_trial(dict(point), user_attrs={"origin": name})
+            units = {d.name: d.unit(point[d.name]) for d in space}
+            study.enqueue_trial(units, user_attrs={"origin": name})
 
 
 def run_trials(
@@ -97,9 +104,12 @@ def run_trials(
 
     The sampler is seeded anew for each trial by the number of trials before it, so one worker
     tries the same points however often it was stopped and started, and two workers do not try the
-    same one.
+    same one. It draws units in [0, 1] (:meth:`Dimension.at`), so that what it tries at random is
+    around the start, as the pre-drawn points are; Optuna's own pages show units.
     """
-    distributions = {d.name: _distribution(d) for d in space}
+    distributions: dict[str, BaseDistribution] = {
+        d.name: FloatDistribution(0.0, 1.0) for d in space
+    }
     while True:
         trials = study.get_trials(deepcopy=False)
         begun = sum(t.state in {TrialState.COMPLETE, TrialState.RUNNING} for t in trials)
@@ -111,7 +121,9 @@ def run_trials(
         with _quiet():
             trial = study.ask(distributions)
         trial.set_user_attr("owner", _owner())
-        result = evaluate(dict(trial.params))
+        point = {d.name: d.at(trial.params[d.name]) for d in space}
+        trial.set_user_attr("point", point)
+        result = evaluate(point)
         trial.set_user_attr("result", result.as_dict())
         study.tell(trial, result.score)
         on_trial(_record(study.get_trials(deepcopy=False)[trial.number]))
@@ -127,7 +139,7 @@ def _record(trial: FrozenTrial) -> TrialRecord:
     return TrialRecord(
         number=trial.number,
         origin=str(trial.user_attrs.get("origin", "adaptive")),
-        point={name: float(value) for name, value in trial.params.items()},
+        point={name: float(value) for name, value in trial.user_attrs["point"].items()},
         result=TrialResult.from_dict(trial.user_attrs["result"]),
     )
 
@@ -140,12 +152,6 @@ def _storage(url: str | None, name: str) -> InMemoryStorage | JournalStorage:
         return JournalStorage(JournalRedisBackend(url, prefix=f"{PREFIX}:{name}"))
     Path(url).parent.mkdir(parents=True, exist_ok=True)
     return JournalStorage(JournalFileBackend(url))
-
-
-def _distribution(dimension: Dimension) -> BaseDistribution:
-    if dimension.integer:
-        return IntDistribution(int(dimension.low), int(dimension.high))
-    return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
 
 
 def _owner() -> str:

@@ -20,12 +20,12 @@ from executor.core.bundle import BOOSTER, LINEAR, MANIFEST, Part, pack
 from executor.core.bundle import Linear as PackedLinear
 from executor.core.manifest import FORMAT, MULTI
 from features.meta import model_names
-from features.signals import ADAPTIVE_BOUNDS
+from flows.research.criteria import Verdict
 from flows.research.economics import BUCKETS, Economics
 from flows.research.evidence import Evidence, Record, finite
 from flows.research.market import Dataset
 from flows.research.training import Trained
-from flows.research.verdict import Verdict
+from flows.research.tuned import tuning_box
 
 KELLY_FRACTION = 0.25
 DAY_MS = 86_400_000
@@ -175,11 +175,8 @@ def _training(trained: Trained, interval_ms: int) -> dict[str, Any]:
 
 
 def _adaptive(trained: Trained) -> dict[str, list[float]]:
-    """Return (default, low, high) of the six; the default is what this model was trained with."""
-    return {
-        name: [float(getattr(trained.recipe.signal, name)), low, high]
-        for name, (_, low, high) in ADAPTIVE_BOUNDS.items()
-    }
+    """Return (default, low, high) of the six: the box that the gate looks at."""
+    return {name: list(box) for name, box in tuning_box(trained.recipe.signal).items()}
 
 
 def _money(record: Record) -> dict[str, float]:

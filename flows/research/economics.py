@@ -13,12 +13,17 @@ from numpy.typing import NDArray
 from features.types import FloatArray, IntArray
 
 BUCKETS = 3
-LEAN = 50.0  # effective rows that the pooled figures count for in every group
+LEAN = 200.0  # effective rows that the pooled shape counts for in every group
+LEAN_SCALE = 20.0  # effective rows that the pooled scale counts for: scale is known sooner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Economics:
-    """Group figures of shape (symbols, buckets); ``loss_mean`` is positive."""
+    """Group figures of shape (symbols, buckets); ``loss_mean`` is positive.
+
+    ``n`` counts the effective rows behind a group's figures, those it leans on included; 0 where
+    training never saw the symbol.
+    """
 
     edges: FloatArray
     win_mean: FloatArray
@@ -54,20 +59,29 @@ def measure(
     group = symbol * BUCKETS + volatility_bucket(volatility, edges)
     size = symbols * BUCKETS
     won = net > 0.0
+    mass = np.bincount(group, weight, minlength=size)
+    total = float(weight.sum())
+    typical = float((np.abs(net) * weight).sum()) / total if total > 0.0 else 0.0
+    moved = np.bincount(group, np.abs(net) * weight, minlength=size)
+    scale = (moved + LEAN_SCALE * typical) / (mass + LEAN_SCALE)
 
-    def leaning(value: FloatArray, mass: FloatArray) -> FloatArray:
-        total = float(mass.sum())
-        pooled = float((value * mass).sum()) / total if total > 0.0 else 0.0
-        sums = np.bincount(group, value * mass, minlength=size)
-        masses = np.bincount(group, mass, minlength=size)
-        return ((sums + LEAN * pooled) / (masses + LEAN)).reshape(symbols, BUCKETS)
+    def leaning(value: FloatArray, kept: FloatArray, power: float) -> FloatArray:
+        """Return means by group, leaning on the pooled mean in units of scale to the power."""
+        unit = np.maximum(scale, 1e-300) ** power
+        among = float(kept.sum())
+        shape = float((value / unit[group] * kept).sum()) / among if among > 0.0 else 0.0
+        sums = np.bincount(group, value * kept, minlength=size)
+        masses = np.bincount(group, kept, minlength=size)
+        return ((sums + LEAN * shape * unit) / (masses + LEAN)).reshape(symbols, BUCKETS)
 
+    seen = np.repeat(mass.reshape(symbols, BUCKETS).sum(axis=1) > 0.0, BUCKETS)
+    behind = np.where(seen, mass + np.minimum(LEAN, total - mass), 0.0)
     return Economics(
         edges=np.asarray(edges, dtype=np.float64),
-        win_mean=leaning(net, weight * won),
-        loss_mean=leaning(-net, weight * ~won),
-        second_moment=leaning(net * net, weight),
-        n=np.bincount(group, weight, minlength=size).reshape(symbols, BUCKETS).astype(np.float64),
+        win_mean=leaning(net, weight * won, 1.0),
+        loss_mean=leaning(-net, weight * ~won, 1.0),
+        second_moment=leaning(net * net, weight, 2.0),
+        n=behind.reshape(symbols, BUCKETS).astype(np.float64),
     )
 
 

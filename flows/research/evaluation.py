@@ -26,6 +26,7 @@ from flows.research.samples import Samples
 from flows.research.splits import Rows
 from flows.research.track import Period, Track, buy_and_hold, make_track, mark
 from flows.research.training import Trained
+from flows.research.tuned import tuned_returns
 
 BUCKETS = 10
 SHAP_ROWS = 1000
@@ -58,6 +59,7 @@ def evaluate_model(trained: Trained, dataset: Dataset, judged_ms: int) -> Eviden
         contribution=contribution(trained),
         buckets=calibration_buckets(trained),
         bet_q90=bet_quantile(trained, 0.9),
+        tuned=tuned_returns(trained, dataset, period),
     )
 
 

@@ -65,7 +65,8 @@ class Evidence:
     ``test_records`` cover the test part alone, ``records`` all that was judged out of sample:
     the walk-forward and the test part in one book. Days are counted from 1970, UTC. ``importance``
     is the share of the trees' gain, ``contribution`` the mean size of a feature's SHAP value on
-    rows of the test part, in log odds.
+    rows of the test part, in log odds. ``tuned`` are net returns over all judged days at points of
+    the box that self-tuning is allowed.
     """
 
     metrics: Mapping[str, Figures]
@@ -84,6 +85,7 @@ class Evidence:
     buckets: tuple[CalibrationBucket, ...]
     bet_q90: float
     horizon_hours: float
+    tuned: tuple[float, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values; what is not a number becomes None."""
@@ -104,6 +106,7 @@ class Evidence:
             "buckets": [asdict(bucket) for bucket in self.buckets],
             "bet_q90": self.bet_q90,
             "horizon_hours": self.horizon_hours,
+            "tuned": list(self.tuned),
         }
 
     @classmethod
@@ -126,6 +129,7 @@ class Evidence:
             buckets=tuple(CalibrationBucket(**bucket) for bucket in plain["buckets"]),
             bet_q90=float(plain["bet_q90"]),
             horizon_hours=float(plain["horizon_hours"]),
+            tuned=tuple(plain.get("tuned", ())),
         )
 
 

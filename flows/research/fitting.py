@@ -29,6 +29,7 @@ from flows.research.samples import Samples
 from flows.research.splits import Rows, clear_of
 
 ROWS_MIN = 100
+TAIL_ROWS_MIN = 20
 TAIL_SHARE = 0.2
 
 
@@ -108,11 +109,11 @@ def head_and_tail(
     return head, tail
 
 
-def require_rows(samples: Samples, rows: Rows, where: str) -> None:
+def require_rows(samples: Samples, rows: Rows, where: str, rows_min: int = ROWS_MIN) -> None:
     """Refuse too few rows or rows of one class, in one line that says what to change."""
-    if rows.size < ROWS_MIN:
+    if rows.size < rows_min:
         raise InputError(
-            f"{where}: {rows.size} labelled signals, at least {ROWS_MIN} are needed; "
+            f"{where}: {rows.size} labelled signals, at least {rows_min} are needed; "
             "use a longer history, more symbols or a lower signal threshold"
         )
     require_two_classes(samples.label[rows], where)
@@ -143,7 +144,7 @@ def fit(
     """
     head, tail = head_and_tail(samples, rows, embargo_ms)
     require_rows(samples, head, "training rows")
-    require_rows(samples, tail, "rows that stop the training early")
+    require_rows(samples, tail, "rows that stop the training early", TAIL_ROWS_MIN)
     x, label, weight = samples.x, samples.label, samples.weight
     booster = fit_booster(
         x[head],

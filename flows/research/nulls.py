@@ -1,4 +1,4 @@
-"""Markets with nothing to find, and markets with a known edge: what the gate is measured on.
+"""Markets with nothing to find: what the gate's honesty is measured on.
 
 Decides how such markets are made. Never judges. Rule: everything random comes from the Generator
 given; a null has the volatility, the jumps and the comovement of a market but no way to know the
@@ -10,13 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.signal import lfilter
 
-from features.batch import feature_matrix
-from features.catalog import Catalog
-from features.costs import Costs
-from features.signals import SignalParams
-from features.signals_batch import signals_batch
-from features.types import Candles, FloatArray, Funding, IntArray
-from flows.research.market import DAY_MS, VOLATILITY
+from features.types import Candles, FloatArray, Funding
+from flows.research.market import DAY_MS
 
 YEAR_MS = 365 * DAY_MS
 ANNUAL_VOLATILITY = 0.7
@@ -70,40 +65,6 @@ def driftless(
 def drifting(histories: Histories, annual: float) -> Histories:
     """Return histories whose log prices drift by ``annual`` a year: a tide that lifts all boats."""
     return [(_drifted(candles, annual), funding) for candles, funding in histories]
-
-
-def planted(histories: Histories, catalog: Catalog, *, bars: int, strength: float) -> Histories:
-    """Return histories in which the default primary signal is followed by a drift its way.
-
-    After each signal (the first of every ``bars`` bars) log prices drift in its direction for
-    ``bars`` bars, by ``strength`` times the per-bar volatility a bar. The signal of the altered
-    prices fires where the first one did or nearby: an edge that a search starting at the defaults
-    can find, and of known size (:func:`oracle_daily`).
-    """
-    return [(_with_edge(candles, f, catalog, bars, strength), f) for candles, f in histories]
-
-
-def oracle_daily(
-    histories: Histories, catalog: Catalog, *, bars: int, costs: Costs, first_day: int, days: int
-) -> FloatArray:
-    """Return the daily net returns of who knows the rule: every signal, held for ``bars`` bars.
-
-    Equal shares of the capital a symbol, market orders both ways, shape (days,).
-    """
-    total = np.zeros(days)
-    for candles, funding in histories:
-        matrix = feature_matrix(candles, catalog, funding)
-        entries, sides = _spaced_signals(matrix, catalog, bars)
-        inside = entries + bars + 1 < candles.n
-        entries, sides = entries[inside] + 1, sides[inside]
-        leave = entries + bars
-        gross = sides * (candles.open[leave] / candles.open[entries] - 1.0)
-        slip = costs.slippage_base
-        net = gross - 2.0 * (costs.taker_fee + slip)
-        day = candles.open_ms[leave] // DAY_MS - first_day
-        kept = (day >= 0) & (day < days)
-        np.add.at(total, day[kept], net[kept] / len(histories))
-    return total
 
 
 def idle_funding(candles: Candles) -> Funding:
@@ -181,43 +142,6 @@ def _drifted(candles: Candles, annual: float) -> Candles:
         open=open_,
         high=np.maximum(candles.high * later, np.maximum(open_, close)),
         low=np.minimum(candles.low * grown, np.minimum(open_, close)),
-        close=close,
-        volume=candles.volume,
-    )
-
-
-def _spaced_signals(matrix: FloatArray, catalog: Catalog, bars: int) -> tuple[IntArray, FloatArray]:
-    """Return bars and sides of the default signal, none within ``bars`` of the one before."""
-    signals = signals_batch(matrix, catalog, SignalParams())
-    fired = np.flatnonzero(signals.side != 0)
-    kept, place = [], 0
-    while place < fired.size:
-        kept.append(int(fired[place]))
-        place = int(np.searchsorted(fired, fired[place] + bars))
-    chosen = np.array(kept, dtype=np.int64)
-    return chosen, signals.side[chosen].astype(np.float64)
-
-
-def _with_edge(
-    candles: Candles, funding: Funding, catalog: Catalog, bars: int, strength: float
-) -> Candles:
-    matrix = feature_matrix(candles, catalog, funding)
-    entries, sides = _spaced_signals(matrix, catalog, bars)
-    volatility = matrix[:, catalog.names.index(VOLATILITY)]
-    drift = np.zeros(candles.n)
-    for entry, side in zip(entries, sides, strict=True):
-        drift[entry + 1 : entry + 1 + bars] = side * strength * volatility[entry]
-    after = np.exp(np.cumsum(drift))
-    before = np.concatenate(([1.0], after[:-1]))
-    open_, close = candles.open * before, candles.close * after
-    high = np.maximum(candles.high * np.maximum(before, after), np.maximum(open_, close))
-    low = np.minimum(candles.low * np.minimum(before, after), np.minimum(open_, close))
-    return Candles(
-        interval_ms=candles.interval_ms,
-        open_ms=candles.open_ms,
-        open=open_,
-        high=high,
-        low=low,
         close=close,
         volume=candles.volume,
     )

@@ -1,13 +1,15 @@
 """What one point of the search space is worth, judged by walking forward through time.
 
 Decides the score of a trial: the mean of its folds' annual Sharpe ratios, net of all costs, minus a
-penalty for folds that disagree and for too few trades. Never sees a row whose span reaches the test
-part. Rule: every trial is judged on the same days, idle days included, and its daily series is kept
-whatever the score: the gate needs the failures as much as the best.
+penalty for folds that disagree and for too few trades. No row whose span reaches the test part has
+any influence on a score. Rule: every trial is judged on the same days, idle days included, and its
+daily series is kept whatever the score, through the test part: the gate needs the failures as much
+as the best, and the longest record there is.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,13 +18,21 @@ from features.errors import InputError
 from features.types import FloatArray
 from flows.research.book import DAY_MS, daily_returns, mean_exposure, one_at_a_time
 from flows.research.economics import expect, wishes
-from flows.research.fitting import Answers, Unseen, calibrators, fit, judge, measure_rows
+from flows.research.fitting import (
+    Answers,
+    Fitted,
+    Unseen,
+    calibrators,
+    fit,
+    judge,
+    measure_rows,
+)
 from flows.research.market import Dataset
 from flows.research.models import Machine, joined
 from flows.research.performance import return_metrics, sharpe_annual
 from flows.research.recipe import HOUR_MS, Recipe
 from flows.research.samples import Samples, draw_samples, prices
-from flows.research.splits import Fold, walk_forward
+from flows.research.splits import Fold, Rows, walk_edges, walk_forward
 
 WORST = -10.0
 SHORTAGE_PENALTY = 5.0
@@ -32,13 +42,15 @@ SHORTAGE_PENALTY = 5.0
 class Trial:
     """How trials are judged; the same for all trials of a study.
 
-    ``first_ms``…``test_ms`` is the time they may see; the walk-forward judges from ``judged_ms``.
+    ``first_ms``…``test_ms`` is the time that scores come from; the walk-forward judges from
+    ``judged_ms``. The test part, up to ``last_ms``, is one more fold that no score sees.
     """
 
     first_ms: int
     test_ms: int
+    last_ms: int
     folds: int = 4
-    train_share: float = 0.4
+    train_share: float = 0.25
     embargo_hours: float = 0.0
     stability_penalty: float = 0.5
     trades_min: int = 100
@@ -56,13 +68,18 @@ class Trial:
 
     @property
     def days(self) -> int:
-        """Number of judged days."""
-        return (self.test_ms - 1) // DAY_MS - self.first_day + 1
+        """Number of judged days, the test part's included."""
+        return (self.last_ms - 1) // DAY_MS - self.first_day + 1
+
+    @property
+    def score_days(self) -> int:
+        """Number of whole judged days before the test part: the days that scores come from."""
+        return self.test_ms // DAY_MS - self.first_day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResult:
-    """What a trial gave; ``daily`` covers the study's judged days."""
+    """What a trial gave; ``daily`` goes through the test part, all other figures end before it."""
 
     score: float
     fold_sharpes: tuple[float, ...]
@@ -99,12 +116,22 @@ class TrialResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Walk:
-    """Samples, folds and the answers to every judged row, in order of the folds."""
+    """Samples, folds and the answers to every judged row, in order of the folds.
+
+    ``fitted`` are the folds' models and ``spans`` the times [from, to) in which they judge; a fold
+    with too little to learn from is left out: it trades nothing.
+    """
 
     samples: Samples
     folds: tuple[Fold, ...]
     answers: tuple[Answers, ...]
-    rounds: tuple[int, ...]
+    fitted: tuple[Fitted, ...]
+    spans: tuple[tuple[int, int], ...]
+
+    @property
+    def rounds(self) -> tuple[int, ...]:
+        """Boosting rounds of each fold."""
+        return tuple(int(one.booster.num_boosted_rounds()) for one in self.fitted)
 
     @property
     def unseen(self) -> Unseen:
@@ -125,16 +152,22 @@ def embargo_ms(recipe: Recipe, trial: Trial) -> int:
 def walk(samples: Samples, recipe: Recipe, trial: Trial, machine: Machine) -> Walk:
     """Fit and judge every fold of the time before the test part.
 
+    A fold with too few rows, or rows of one class, before it is idle.
+
     Raises
     ------
     InputError
-        Where a fold has too few rows or one class only.
+        Where no fold has enough to learn from; the reason is the last fold's.
     """
     distance = embargo_ms(recipe, trial)
     before_test = samples.end_ms < trial.test_ms
-    folds, answers, rounds = [], [], []
+    folds: list[Fold] = []
+    answers: list[Answers] = []
+    models: list[Fitted] = []
+    spans: list[tuple[int, int]] = []
     earlier: Unseen | None = None
-    for fold in walk_forward(
+    reason = InputError("there is no fold")
+    found = walk_forward(
         samples.start_ms,
         samples.end_ms,
         first_ms=trial.first_ms,
@@ -142,23 +175,58 @@ def walk(samples: Samples, recipe: Recipe, trial: Trial, machine: Machine) -> Wa
         folds=trial.folds,
         embargo_ms=distance,
         train_share=trial.train_share,
-    ):
+    )
+    edges = walk_edges(trial.first_ms, trial.test_ms, trial.folds, trial.train_share)
+    for fold, (begin, end) in zip(found, pairwise(edges.tolist()), strict=True):
         train, test = fold.train[before_test[fold.train]], fold.test[before_test[fold.test]]
-        fitted = fit(
-            samples,
-            train,
-            recipe,
-            earlier=earlier,
-            embargo_ms=distance,
-            seed=trial.seed,
-            machine=machine,
-        )
+        try:
+            fitted = _fit(samples, train, recipe, trial, earlier, machine)
+        except InputError as error:
+            reason = error
+            continue
         judged = judge(samples, test, fitted)
         earlier = judged.raw if earlier is None else earlier.but(judged.raw)
         folds.append(Fold(train=train, test=test))
         answers.append(judged)
-        rounds.append(int(fitted.booster.num_boosted_rounds()))
-    return Walk(samples=samples, folds=tuple(folds), answers=tuple(answers), rounds=tuple(rounds))
+        models.append(fitted)
+        spans.append((begin, end))
+    if earlier is None or earlier.rows.size == 0:
+        raise reason
+    return Walk(
+        samples=samples,
+        folds=tuple(folds),
+        answers=tuple(answers),
+        fitted=tuple(models),
+        spans=tuple(spans),
+    )
+
+
+def judge_test(walked: Walk, recipe: Recipe, trial: Trial, machine: Machine) -> Answers:
+    """Return what a model fitted on all rows before the test part says of the test part."""
+    samples = walked.samples
+    known = np.flatnonzero(samples.end_ms < trial.test_ms - embargo_ms(recipe, trial))
+    test = np.flatnonzero(samples.start_ms >= trial.test_ms)
+    fitted = _fit(samples, known, recipe, trial, walked.unseen, machine)
+    return judge(samples, test, fitted)
+
+
+def _fit(
+    samples: Samples,
+    rows: Rows,
+    recipe: Recipe,
+    trial: Trial,
+    earlier: Unseen | None,
+    machine: Machine,
+) -> Fitted:
+    return fit(
+        samples,
+        rows,
+        recipe,
+        earlier=earlier,
+        embargo_ms=embargo_ms(recipe, trial),
+        seed=trial.seed,
+        machine=machine,
+    )
 
 
 def evaluate(
@@ -174,6 +242,7 @@ def evaluate(
     try:
         samples = draw_samples(dataset, recipe)
         walked = walk(samples, recipe, trial, machine)
+        last = judge_test(walked, recipe, trial, machine)
     except InputError as error:
         return TrialResult(
             score=WORST,
@@ -184,18 +253,23 @@ def evaluate(
             daily=(0.0,) * trial.days,
             reason=str(error),
         )
-    return _result(walked, recipe, dataset, trial)
+    return _result(walked, last, recipe, dataset, trial)
 
 
-def _result(walked: Walk, recipe: Recipe, dataset: Dataset, trial: Trial) -> TrialResult:
+def _result(
+    walked: Walk, last: Answers, recipe: Recipe, dataset: Dataset, trial: Trial
+) -> TrialResult:
     samples = walked.samples
     wished = np.zeros(samples.n, dtype=np.bool_)
-    for answer in walked.answers:
+    for answer in (*walked.answers, last):
         wished[answer.rows] = wishes(answer.expected, recipe.model.kappa)
-    held = samples.trips.take(one_at_a_time(samples.trips, wished))
+    rows = one_at_a_time(samples.trips, wished)
+    held = samples.trips.take(rows)
     daily = daily_returns(held, prices(dataset), first_day=trial.first_day, days=trial.days)
-    sharpes = fold_sharpes(daily, trial.folds)
-    trades = int(held.net.size)
+    scored = daily[: trial.score_days]
+    sharpes = fold_sharpes(scored, trial.folds)
+    net = held.net[samples.end_ms[rows] < trial.test_ms]
+    trades = int(net.size)
     # What the finished model would take: all folds' answers calibrated at once. Its result is not
     # looked at, only whether it would trade at all.
     active = min(trades, _trades_when_finished(walked, recipe))
@@ -211,9 +285,9 @@ def _result(walked: Walk, recipe: Recipe, dataset: Dataset, trial: Trial) -> Tri
         trades=trades,
         events=samples.n,
         metrics={
-            **return_metrics(daily),
-            "expectancy": float(held.net.mean()) if trades else 0.0,
-            "win_rate": float((held.net > 0.0).mean()) if trades else 0.0,
+            **return_metrics(scored),
+            "expectancy": float(net.mean()) if trades else 0.0,
+            "win_rate": float((net > 0.0).mean()) if trades else 0.0,
         },
         daily=tuple(float(x) for x in daily),
         exposure=mean_exposure(

@@ -17,9 +17,9 @@ from features.labels import Barriers, triple_barrier
 from features.meta import model_matrix, model_names
 from features.signals_batch import Signals, signals_batch
 from features.types import FloatArray, IntArray
-from features.weights import average_uniqueness
 from flows.lake.quarantine import crosses_gap
 from flows.research.book import Prices, RoundTrips
+from flows.research.concurrency import entry_weights
 from flows.research.market import Dataset, Market
 from flows.research.recipe import Recipe
 
@@ -28,8 +28,9 @@ from flows.research.recipe import Recipe
 class Samples:
     """Labelled events of all symbols, ascending by decision time; arrays of shape (n,).
 
-    ``x`` has shape (n, len(names)); ``symbol`` numbers ``symbols``; ``weight`` is average
-    uniqueness; [``start_ms``, ``end_ms``] is the closed span from decision to the label's end.
+    ``x`` has shape (n, len(names)); ``symbol`` numbers ``symbols``; ``weight`` comes of
+    :func:`entry_weights`; [``start_ms``, ``end_ms``] is the closed span from decision to the
+    label's end.
     ``dropped`` counts, by symbol, the labels that were not used because a bar is missing inside.
     """
 
@@ -129,7 +130,7 @@ def draw_samples(dataset: Dataset, recipe: Recipe) -> Samples:
         symbols=symbols,
         left_out=left_out,
         dropped=dropped,
-        weight=average_uniqueness(
+        weight=entry_weights(
             pooled["start_ms"],
             pooled["end_ms"],
             dataset.interval_ms,

@@ -132,8 +132,7 @@ def walk_forward(
     """
     if folds < 1:
         raise InputError(f"walk-forward needs at least 1 fold, got {folds}")
-    begin = first_ms + (last_ms - first_ms) * train_share
-    edges = np.linspace(begin, last_ms, folds + 1).astype(np.int64)
+    edges = walk_edges(first_ms, last_ms, folds, train_share)
     inside = (start_ms >= first_ms) & (start_ms < last_ms)
     out = []
     for low, high in pairwise(edges):
@@ -141,6 +140,12 @@ def walk_forward(
         past = inside & (start_ms < low) & clear_of(start_ms, end_ms, [test], embargo_ms)
         out.append(Fold(train=np.flatnonzero(past), test=test))
     return out
+
+
+def walk_edges(first_ms: int, last_ms: int, folds: int, train_share: float) -> IntArray:
+    """Return the ``folds + 1`` calendar times between which the folds judge."""
+    begin = first_ms + (last_ms - first_ms) * train_share
+    return np.linspace(begin, last_ms, folds + 1).astype(np.int64)
 
 
 def purged_k_fold(

@@ -106,6 +106,25 @@ def superior_ability(
     )
 
 
+def chance_not_worse(
+    ours: FloatArray, theirs: FloatArray, *, block_mean: float, draws: int, rng: np.random.Generator
+) -> float:
+    """Return the share of stationary-bootstrap draws in which our Sharpe ratio is at least theirs.
+
+    Parameters
+    ----------
+    ours, theirs
+        Daily returns of the same days, shape (n,); days are drawn together, so that what both owe
+        to the same market cancels.
+    """
+    counts = stationary_counts(int(ours.size), block_mean, draws, rng)
+    both = np.column_stack([ours, theirs])
+    mean = counts @ both / ours.size
+    spread = np.sqrt(np.maximum(counts @ (both * both) / ours.size - mean * mean, 0.0))
+    ratio = np.divide(mean, spread, out=np.zeros_like(mean), where=spread > 1e-12)
+    return float(np.mean(ratio[:, 0] >= ratio[:, 1]))
+
+
 def stationary_counts(
     periods: int, block_mean: float, draws: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:

@@ -7,17 +7,18 @@ PSR) are reported beside, never binding (docs/decisions say why).
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from math import isfinite, nan, pi
-from typing import Any
+from dataclasses import dataclass
+from math import isfinite, nan, pi, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.types import FloatArray
+from flows.research.criteria import Criterion, Verdict, at_least, at_most, reported
 from flows.research.evidence import Evidence
+from flows.research.objective import TrialResult
 from flows.research.overfitting import probability_of_overfitting
-from flows.research.performance import DAYS_A_YEAR, sharpe_annual
+from flows.research.performance import DAYS_A_YEAR, drawdowns, equity_curve, sharpe_annual
 from flows.research.sharpe import (
     deflated_sharpe_2014,
     effective_trials,
@@ -25,7 +26,7 @@ from flows.research.sharpe import (
     probabilistic_sharpe_2012,
     sharpe_moments,
 )
-from flows.research.superiority import superior_ability
+from flows.research.superiority import chance_not_worse, superior_ability
 
 BLOCK_DAYS_MIN = 5
 
@@ -36,52 +37,16 @@ class GateLimits:
 
     trades_min: int = 100
     drawdown_max: float = 0.25
+    volatility_target: float = 0.25
+    baseline_level: float = 0.05
     spa_level: float = 0.02
     spa_draws: int = 5000
     loss_probability_max: float = 0.2
     cscv_blocks: int = 16
     track_record_level: float = 0.05
     calibration_error_max: float = 0.1
+    log_loss_margin: float = 0.005
     seed: int = 7
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Criterion:
-    """One line of the verdict; ``binding`` False means reported only."""
-
-    name: str
-    value: float
-    threshold: float
-    passed: bool
-    reason: str
-    binding: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """All criteria, in the order in which a person reads them."""
-
-    criteria: tuple[Criterion, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether every binding criterion holds."""
-        return all(c.passed for c in self.criteria if c.binding)
-
-    @property
-    def word(self) -> str:
-        """``passed`` or ``refused``."""
-        return "passed" if self.passed else "refused"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for the manifest; what is not a number becomes None."""
-        rows = []
-        for criterion in self.criteria:
-            row = asdict(criterion)
-            for key in ("value", "threshold"):
-                row[key] = row[key] if isfinite(row[key]) else None
-            rows.append(row)
-        return {"verdict": self.word, "criteria": rows}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -107,6 +72,20 @@ class Attempts:
         return self.series - self.market[:, None] * self.exposure
 
 
+def gather(
+    results: Sequence[TrialResult], sobol: Sequence[bool], chosen: int, market: FloatArray
+) -> Attempts:
+    """Return every trial's daily series side by side; the market's begins on the same day."""
+    series = np.array([result.daily for result in results]).T
+    return Attempts(
+        series=series,
+        exposure=np.array([result.exposure for result in results]),
+        market=market[: series.shape[0]],
+        sobol=np.array(sobol, dtype=np.bool_),
+        chosen=chosen,
+    )
+
+
 def spending_level(total: float, attempt: int) -> float:
     """Return the level of attempt k so that all attempts together spend ``total``: α·6/(π²k²)."""
     return total * 6.0 / (pi * pi * attempt * attempt)
@@ -115,38 +94,33 @@ def spending_level(total: float, attempt: int) -> float:
 def judge_model(evidence: Evidence, attempts: Attempts, limits: GateLimits) -> Verdict:
     """Return the verdict on a finished model and the search that found it."""
     return Verdict(
+        attempt=attempts.attempt,
         criteria=(
             *_record_criteria(evidence, limits),
             _superiority(attempts, limits, evidence.horizon_hours / 24.0),
             _loss_probability(attempts, limits),
             *_reported(evidence, attempts, limits),
-        )
+        ),
     )
 
 
 def _record_criteria(evidence: Evidence, limits: GateLimits) -> list[Criterion]:
     """Return the criteria on the out-of-sample record of the model itself."""
-    model, test = evidence.records["model"], evidence.test_records["model"]
+    model = evidence.records["model"]
     trades = model.metrics.get("trades", 0.0)
     moments = sharpe_moments(model.daily)
     needed = minimum_track_record_2012(moments, 0.0, limits.track_record_level)
-    drawdown = model.metrics.get("max_drawdown", nan)
-    error = evidence.metrics["test"].get("calibration_error", nan)
+    drawdown = _drawdown_at_target(model.daily, limits.volatility_target)
     stressed = float(evidence.records["costs x2"].daily.sum())
-    out = [
-        _at_least(
+    worst = min(evidence.tuned, default=nan)
+    return [
+        at_least(
             "trades",
             trades,
             limits.trades_min,
             f"{trades:.0f} trades out of sample, {limits.trades_min} are needed to say anything",
         ),
-        _at_least(
-            "test net return",
-            float(test.daily.sum()),
-            0.0,
-            f"the untouched test part ended at {test.daily.sum():+.2%} after all costs",
-        ),
-        _at_least(
+        at_least(
             "track record",
             float(moments.periods),
             needed,
@@ -155,40 +129,64 @@ def _record_criteria(evidence: Evidence, limits: GateLimits) -> list[Criterion]:
             + (f"{needed:.0f} days" if isfinite(needed) else "to be positive")
             + f" to stand at {1.0 - limits.track_record_level:.0%}",
         ),
-        _at_least(
+        at_least(
             "costs x2",
             stressed,
             0.0,
             f"with fees, slippage and funding doubled the record ends at {stressed:+.2%}",
         ),
-        _at_most(
+        at_least(
+            "worst of self-tuning",
+            worst,
+            0.0,
+            f"had self-tuning moved the signal anywhere it may, the worst of "
+            f"{len(evidence.tuned)} places would have ended at {worst:+.2%}"
+            if evidence.tuned
+            else "the places that self-tuning may go to were not measured; train again",
+        ),
+        at_most(
             "max drawdown",
             drawdown,
             limits.drawdown_max,
-            f"the deepest fall from a high was {drawdown:.1%}; allowed {limits.drawdown_max:.0%}",
+            f"the deepest fall from a high was {drawdown:.1%} with the book held to a volatility "
+            f"of {limits.volatility_target:.0%} a year; allowed {limits.drawdown_max:.0%}",
         ),
-        _at_most(
-            "calibration error",
-            error,
-            limits.calibration_error_max,
-            f"on the test part probabilities miss the observed rate by {error:.3f} on average",
-        ),
+        *_baseline_criteria(evidence, limits),
     ]
-    return [*out, *_baseline_criteria(evidence)]
 
 
-def _baseline_criteria(evidence: Evidence) -> list[Criterion]:
-    """Return the criteria that the model must beat what is simpler than it."""
-    ours = sharpe_annual(evidence.records["model"].daily)
+def _drawdown_at_target(daily: FloatArray, target: float) -> float:
+    """Return the deepest drawdown of the record scaled down to the traded volatility."""
+    yearly = float(daily.std(ddof=1)) * sqrt(DAYS_A_YEAR)
+    share = min(1.0, target / yearly) if yearly > 0.0 else 1.0
+    return float(drawdowns(equity_curve(daily * share)).max())
+
+
+def _baseline_criteria(evidence: Evidence, limits: GateLimits) -> list[Criterion]:
+    """Return the criteria that the model must stand beside what is simpler than it.
+
+    Where the edge is in the signal itself, a model adds nothing and a bare comparison of two
+    Sharpe ratios is a coin toss: it must not be worse by more than chance explains.
+    """
+    ours = evidence.records["model"].daily
+    block = max(BLOCK_DAYS_MIN, 3.0 * evidence.horizon_hours / 24.0)
     out = []
     for name in ("signal alone", "logistic alone"):
-        theirs = sharpe_annual(evidence.records[name].daily)
+        theirs = evidence.records[name].daily
+        chance = chance_not_worse(
+            ours,
+            theirs,
+            block_mean=block,
+            draws=limits.spa_draws,
+            rng=np.random.default_rng(limits.seed),
+        )
         out.append(
-            _at_least(
-                f"better than {name}",
-                ours,
-                theirs,
-                f"Sharpe ratio {ours:.2f} against {theirs:.2f} of the {name} on the same days",
+            at_least(
+                f"against {name}",
+                chance,
+                limits.baseline_level,
+                f"Sharpe ratio {sharpe_annual(ours):.2f} against {sharpe_annual(theirs):.2f} of "
+                f"the {name} on the same days; at least as good in {chance:.0%} of draws",
             )
         )
     return out
@@ -208,7 +206,7 @@ def _superiority(attempts: Attempts, limits: GateLimits, horizon_days: float) ->
         draws=limits.spa_draws,
         rng=np.random.default_rng(limits.seed),
     )
-    return _at_most(
+    return at_most(
         name,
         found.consistent,
         level,
@@ -227,7 +225,7 @@ def _loss_probability(attempts: Attempts, limits: GateLimits) -> Criterion:
         reason = f"{series.shape[1]} pre-drawn trials on {series.shape[0]} days are too few"
         return Criterion(name=name, value=nan, threshold=limit, passed=False, reason=reason)
     found = probability_of_overfitting(series, blocks)
-    return _at_most(
+    return at_most(
         name,
         found.loss_probability,
         limit,
@@ -249,28 +247,44 @@ def _reported(evidence: Evidence, attempts: Attempts, limits: GateLimits) -> lis
     overfit = nan
     if sobol.shape[1] >= 2 and blocks >= 4:
         overfit = probability_of_overfitting(sobol, blocks).probability
+    test = evidence.test_records["model"].daily
+    error = evidence.metrics["test"].get("calibration_error", nan)
     return [
-        _report(
+        reported(
+            "test net return",
+            float(test.sum()),
+            0.0,
+            f"the test part ended at {test.sum():+.2%} after all costs; it is the last part of the "
+            "record that decides",
+        ),
+        reported(
+            "calibration error",
+            error,
+            limits.calibration_error_max,
+            f"on the test part probabilities miss the observed rate by {error:.3f} on average; "
+            "a few hundred labels miss by as much by chance, so it decides for refits only",
+        ),
+        reported(
             "probabilistic Sharpe",
             probabilistic_sharpe_2012(moments),
             0.95,
             "chance that the true Sharpe ratio is positive, as if nothing else had been tried",
         ),
-        _report(
+        reported(
             "deflated Sharpe",
             deflated,
             0.95,
             f"the same against the best of {number:.1f} effective trials; low even for a true "
             "Sharpe ratio of 2 on a record of this length, so it does not decide",
         ),
-        _report(
+        reported(
             "probability of overfitting",
             overfit,
             0.5,
             "how often the best trial ranks in the lower half later; near 0.5 also where all "
             "trials are equally good, so it does not decide",
         ),
-        _report(
+        reported(
             "Sharpe a year",
             moments.sharpe * float(np.sqrt(DAYS_A_YEAR)),
             0.0,
@@ -287,26 +301,3 @@ def cscv_blocks(days: int, most: int) -> int:
 def best_trial(scores: Sequence[float]) -> int:
     """Return the place of the highest score; the earlier trial wins a tie."""
     return int(np.argmax(np.asarray(scores)))
-
-
-def _at_least(name: str, value: float, threshold: float, reason: str) -> Criterion:
-    return Criterion(
-        name=name, value=value, threshold=threshold, passed=bool(value >= threshold), reason=reason
-    )
-
-
-def _at_most(name: str, value: float, threshold: float, reason: str) -> Criterion:
-    return Criterion(
-        name=name, value=value, threshold=threshold, passed=bool(value <= threshold), reason=reason
-    )
-
-
-def _report(name: str, value: float, threshold: float, reason: str) -> Criterion:
-    return Criterion(
-        name=name,
-        value=value,
-        threshold=threshold,
-        passed=True,
-        reason=reason,
-        binding=False,
-    )

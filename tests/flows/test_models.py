@@ -88,14 +88,16 @@ def test_the_calibrator_undoes_a_known_distortion():
     np.testing.assert_allclose(found.apply(raw), truth, atol=0.02)
 
 
-def test_few_effective_rows_leave_the_calibrator_near_the_identity():
+def test_few_effective_rows_say_little_of_the_slope_and_answers_stay_near_their_mean():
     rng = np.random.default_rng(2)
     truth = rng.uniform(0.1, 0.9, 2000)
     label = (rng.random(truth.size) < truth).astype(np.int8)
     raw = sigmoid(2.0 * logit(truth) - 0.7)
     few = fit_calibrator(raw, label, np.full(truth.size, 1e-4))
-    assert few.a == pytest.approx(1.0, abs=0.05)
-    assert few.b == pytest.approx(0.0, abs=0.05)
+    assert few.a == pytest.approx(0.3, abs=0.05)
+    mean = sigmoid(np.atleast_1d(logit(raw).mean()))
+    np.testing.assert_allclose(few.apply(mean), mean, atol=0.01)
+    assert np.std(logit(few.apply(raw))) < 0.4 * np.std(logit(raw))
 
 
 def test_probabilities_that_rank_backwards_become_the_base_rate():
@@ -120,18 +122,22 @@ def test_economics_are_the_groups_own_means_where_there_are_many_rows():
     net = np.where(rng.random(n) < 0.4, 0.02 + 0.01 * symbol, -0.01)
     found = measure(net, np.ones(n), symbol, volatility, symbols=2)
     np.testing.assert_allclose(found.edges, [1 / 3, 2 / 3], atol=0.01)
-    np.testing.assert_allclose(found.win_mean[1], 0.03, atol=2e-4)
-    np.testing.assert_allclose(found.loss_mean, 0.01, atol=1e-6)
+    np.testing.assert_allclose(found.win_mean[1], 0.03, rtol=0.01)
+    np.testing.assert_allclose(found.loss_mean, 0.01, atol=1e-4)
     np.testing.assert_allclose(break_even(found)[0], 1 / 3, atol=0.01)
-    assert found.n.sum() == n
+    assert found.n.sum() == n + 6 * 200  # and those it leans on
 
 
 def test_a_thin_group_leans_on_the_others_and_an_unseen_one_is_never_wished_for():
-    net = np.concatenate([np.full(5000, 0.01), np.full(5000, -0.01), [0.5]])
+    net = np.concatenate([np.full(5000, 0.02), np.full(5000, -0.01), [0.05]])
     symbol = np.concatenate([np.zeros(10_000), [1]]).astype(np.int64)
-    volatility = np.linspace(0, 1, 10_001)
+    volatility = np.tile([0.1, 0.5, 0.9], 3334)[:10_001]
     found = measure(net, np.ones(net.size), symbol, volatility, symbols=3)
-    assert found.win_mean[1].max() == pytest.approx((50 * 0.0101 + 0.5) / 51, rel=0.01)
+    thin, thick = volatility_bucket(volatility[-1:], found.edges)[0], 0
+    # a win is worth twice a loss everywhere else, so it is here, at this group's own scale
+    scale = (0.05 + 20 * 0.015) / 21
+    assert found.win_mean[1, thin] == pytest.approx((200 * scale * 4 / 3 + 0.05) / 201, rel=0.01)
+    assert break_even(found)[1, thin] == pytest.approx(break_even(found)[0, thick], abs=0.01)
     expected = expect(found, np.array([0.99]), np.array([2]), np.array([0.5]))
     assert expected.net[0] > 0
     assert not wishes(expected, 0.1)[0]
@@ -172,7 +178,7 @@ def test_the_tail_is_later_than_the_head_and_shares_no_time_with_it():
 @pytest.mark.parametrize(("change", "message"), [("few", "at least 100"), ("one", "a loss")])
 def test_rows_that_teach_nothing_are_refused_in_one_line(change, message):
     s = made_samples()
-    rows = np.arange(150) if change == "few" else np.flatnonzero(s.label == 0)
+    rows = np.arange(100) if change == "few" else np.flatnonzero(s.label == 0)
     with pytest.raises(InputError, match=message) as caught:
         fit(s, rows, Recipe(), earlier=None, embargo_ms=0, seed=1, machine=MACHINE)
     assert "\n" not in str(caught.value)

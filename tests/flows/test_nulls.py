@@ -3,12 +3,16 @@
 import numpy as np
 import pytest
 
+from features.batch import feature_matrix
 from features.catalog import default_catalog
 from features.costs import Costs
 from features.errors import InputError
+from features.signals import SignalParams
+from features.signals_batch import signals_batch
 from flows.calibrate import START_MS, Terms, judge_market
-from flows.research.nulls import drifting, driftless, oracle_daily, planted, sign_flipped
+from flows.research.nulls import drifting, driftless, sign_flipped
 from flows.research.performance import sharpe_annual
+from flows.research.planted import oracle_daily, plant, plant_sharpe
 
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
@@ -59,20 +63,54 @@ def test_a_tide_lifts_by_its_rate_a_year() -> None:
 def test_who_knows_the_planted_rule_earns_more_the_stronger_it_is() -> None:
     catalog, source = default_catalog(), made(9_000)
     first = START_MS // DAY_MS + 60
-    terms = {"bars": 96, "costs": Costs(), "first_day": first, "days": 300}
     sharpes = [
-        sharpe_annual(oracle_daily(planted(source, catalog, bars=96, strength=s), catalog, **terms))
-        for s in (0.0, 0.05, 0.2)
+        sharpe_annual(
+            oracle_daily(
+                plant(source, catalog, bars=24, strength=strength),
+                Costs(),
+                first_day=first,
+                days=300,
+            )
+        )
+        for strength in (0.0, 0.1, 0.2)
     ]
     assert sharpes[0] < 1.5
     assert sharpes[0] < sharpes[1] < sharpes[2]
     assert sharpes[2] > 3.0
 
 
+def test_an_edge_of_the_size_asked_for_is_planted_in_possible_bars() -> None:
+    market, reached = plant_sharpe(
+        made(9_000),
+        default_catalog(),
+        bars=24,
+        sharpe=3.0,
+        costs=Costs(),
+        first_day=START_MS // DAY_MS + 60,
+        days=300,
+    )
+    assert reached == pytest.approx(3.0, abs=0.3)
+    for (candles, _), edge in zip(market.histories, market.edges, strict=True):
+        assert possible(candles)
+        assert (edge.leave - edge.entry >= 1).all()
+        assert (edge.entry[1:] >= edge.leave[:-1]).all()
+
+
+def test_after_every_signal_of_the_altered_prices_they_drift_its_way() -> None:
+    """Seen from outside: mean move of the next bars by the signals' side, against no edge."""
+    catalog, source = default_catalog(), made(9_000)
+    market = plant(source, catalog, bars=24, strength=0.3)
+    for (candles, funding), _ in zip(market.histories, market.edges, strict=True):
+        signals = signals_batch(feature_matrix(candles, catalog, funding), catalog, SignalParams())
+        at = np.flatnonzero(signals.side[:-26] != 0)
+        moved = signals.side[at] * np.log(candles.open[at + 25] / candles.open[at + 1])
+        assert moved.mean() > 4.0 * moved.std() / np.sqrt(at.size / 10)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_the_gate_judges_a_small_market_and_promotes_nothing_where_nothing_is() -> None:
-    terms = Terms(kind="driftless", symbols=2, days=240, trials=5, sobol=4, folds=3)
+    terms = Terms(kind="driftless", symbols=2, days=200, trials=5, sobol=4, folds=3)
     row = judge_market(terms, seed=11)
     assert row["promoted"] is False
     assert row["failed"]

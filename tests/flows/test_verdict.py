@@ -54,6 +54,7 @@ def made_evidence(edge, seed=0, trades=300.0):
         buckets=(CalibrationBucket(lo=0.0, hi=1.0, wins=4.0, n=10.0),),
         bet_q90=0.3,
         horizon_hours=24.0,
+        tuned=(float(model.sum()), float(model.sum()) - 0.001),
     )
 
 
@@ -88,6 +89,45 @@ def test_noise_is_refused_for_its_statistics():
 def test_too_few_trades_are_refused_by_that_name():
     verdict = judge_model(made_evidence(0.2, trades=30.0), made_attempts(0.2), GateLimits())
     assert failed(verdict) == {"trades"}
+
+
+def test_a_place_of_self_tuning_that_loses_refuses_and_so_does_none_measured():
+    evidence = made_evidence(0.2)
+    lost = replace(evidence, tuned=(0.3, -0.01))
+    assert failed(judge_model(lost, made_attempts(0.2), GateLimits())) == {"worst of self-tuning"}
+    unknown = replace(evidence, tuned=())
+    assert failed(judge_model(unknown, made_attempts(0.2), GateLimits())) == {
+        "worst of self-tuning"
+    }
+
+
+def test_a_baseline_that_is_better_beyond_chance_refuses_and_one_about_as_good_does_not():
+    """The model adds nothing to a signal that is an edge by itself: a coin toss must not refuse."""
+    rng = np.random.default_rng(4)
+    evidence = made_evidence(0.15)
+    ours = evidence.records["model"].daily
+    beside = replace(
+        evidence,
+        records={**evidence.records, "signal alone": record(ours + rng.normal(2e-4, 4e-3, DAYS))},
+    )
+    assert failed(judge_model(beside, made_attempts(0.2), GateLimits())) == set()
+    better = rng.normal(0.006, 0.01, DAYS)
+    beaten = replace(evidence, records={**evidence.records, "signal alone": record(better)})
+    assert failed(judge_model(beaten, made_attempts(0.2), GateLimits())) == {"against signal alone"}
+
+
+def test_a_wild_record_is_judged_at_the_volatility_it_would_be_traded_with():
+    rng = np.random.default_rng(9)
+    daily = rng.normal(0.008, 0.03, DAYS)
+    wild = replace(
+        made_evidence(0.2), records={**made_evidence(0.2).records, "model": record(daily)}
+    )
+    line = next(
+        c
+        for c in judge_model(wild, made_attempts(0.2), GateLimits()).criteria
+        if c.name == "max drawdown"
+    )
+    assert line.value < 0.75 * return_metrics(daily)["max_drawdown"]
 
 
 def test_a_share_of_a_rising_market_is_no_edge():

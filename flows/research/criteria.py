@@ -1,0 +1,87 @@
+"""A line of a verdict, and the verdict as a person reads it.
+
+Decides how criteria are compared and worded. Never computes a figure. Rule: every binding criterion
+must hold, and one that cannot be computed (NaN) does not hold.
+"""
+
+from dataclasses import asdict, dataclass
+from math import isfinite
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Criterion:
+    """One line of the verdict; ``binding`` False means reported only."""
+
+    name: str
+    value: float
+    threshold: float
+    passed: bool
+    reason: str
+    binding: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """All criteria, in the order in which a person reads them.
+
+    ``tier`` is ``recipe`` or ``refit``, ``recipe`` the recipe's key and ``attempt`` which use of
+    the gate this was.
+    """
+
+    criteria: tuple[Criterion, ...]
+    tier: str = "recipe"
+    recipe: str = ""
+    attempt: int = 1
+
+    @property
+    def passed(self) -> bool:
+        """Whether every binding criterion holds."""
+        return all(c.passed for c in self.criteria if c.binding)
+
+    @property
+    def word(self) -> str:
+        """``passed`` or ``refused``."""
+        return "passed" if self.passed else "refused"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for the manifest; what is not a number becomes None."""
+        rows = []
+        for criterion in self.criteria:
+            row = asdict(criterion)
+            for key in ("value", "threshold"):
+                row[key] = row[key] if isfinite(row[key]) else None
+            rows.append(row)
+        return {
+            "verdict": self.word,
+            "tier": self.tier,
+            "recipe": self.recipe,
+            "attempt": self.attempt,
+            "criteria": rows,
+        }
+
+
+def at_least(name: str, value: float, threshold: float, reason: str) -> Criterion:
+    """Return a binding criterion: ``value`` must reach ``threshold``."""
+    return Criterion(
+        name=name, value=value, threshold=threshold, passed=bool(value >= threshold), reason=reason
+    )
+
+
+def at_most(name: str, value: float, threshold: float, reason: str) -> Criterion:
+    """Return a binding criterion: ``value`` must stay at or below ``threshold``."""
+    return Criterion(
+        name=name, value=value, threshold=threshold, passed=bool(value <= threshold), reason=reason
+    )
+
+
+def reported(name: str, value: float, threshold: float, reason: str) -> Criterion:
+    """Return a line that is shown and decides nothing."""
+    return Criterion(
+        name=name,
+        value=value,
+        threshold=threshold,
+        passed=True,
+        reason=reason,
+        binding=False,
+    )
