@@ -10,6 +10,8 @@ line that names the table and the next step; what was stored before is untouched
 
 from features.errors import InputError
 
+DENIED = ("permission denied", "os error 13", "operation not permitted", "necessary privileges")
+
 
 class LakeError(InputError):
     """The lake cannot be read or written; the table is as it was."""
@@ -25,10 +27,16 @@ def lake_error(action: str, uri: str, error: Exception) -> LakeError:
     lowered = text.lower()
     if "no space left" in lowered or "os error 28" in lowered:
         reason = "no space left on the device; free some and run again"
-    elif "permission denied" in lowered or "os error 13" in lowered:
+    elif any(words in lowered for words in DENIED):
         reason = "permission denied; give this user the right to write there and run again"
     elif "read-only file system" in lowered or "os error 30" in lowered:
         reason = "the file system is read-only; choose another lake folder"
+    elif "file too large" in lowered or "os error 27" in lowered:
+        reason = (
+            "a file may not grow that large here (see ulimit -f); raise the limit and run again"
+        )
+    elif "error sending request" in lowered or "error trying to connect" in lowered:
+        reason = "the store does not answer; check its address (AWS_ENDPOINT_URL) and the network"
     else:
         reason = text[:200]
     return LakeError(f"cannot {action} {uri}: {reason} (the table is as it was)")

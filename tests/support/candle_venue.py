@@ -193,7 +193,7 @@ def run_app(handler: Callable[[web.Request], Any]) -> Iterator[str]:
     """Answer every request with `handler`, in a thread, on a free local port; yield the URL."""
     loop = asyncio.new_event_loop()
     app = web.Application()
-    app.router.add_get("/{tail:.*}", handler)
+    app.router.add_route("*", "/{tail:.*}", handler)
     runner = web.AppRunner(app, access_log=None)
     url: list[str] = []
     ready, stop = threading.Event(), asyncio.Event()
