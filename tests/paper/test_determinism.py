@@ -18,6 +18,7 @@ from tests.support.bybit_client import Client, bybit_client
 from tests.support.paper import (
     START_MS,
     Paper,
+    PaperHere,
     acknowledge,
     paper_here,
     paper_program,
@@ -136,6 +137,12 @@ async def test_a_killed_exchange_goes_on_where_it_was(
     assert log.read_bytes() == whole
 
 
+async def moved(paper: PaperHere) -> None:
+    """Wait until the market has gone on by a tick or a bar."""
+    stood = (paper.mover.bars_done, paper.mover.ticks_left)
+    await until(lambda: (paper.mover.bars_done, paper.mover.ticks_left) != stood)
+
+
 async def test_a_timed_market_is_replayed_too(tmp_path: Path) -> None:
     """Ticks, matches and a liquidation by hand are in the journal; the clock is not."""
     folder = write_market(tmp_path, {"BTCUSDT": wandering(1, 200)})
@@ -145,13 +152,7 @@ async def test_a_timed_market_is_replayed_too(tmp_path: Path) -> None:
         async with bybit_client(paper) as client:
             for k in range(6):
                 await client.rest.order("Buy" if k % 2 else "Sell", "2")
-                done = paper.mover.bars_done
-                ticks = paper.mover.ticks_left
-                await until(
-                    lambda d=done, t=ticks: (
-                        (paper.mover.bars_done, paper.mover.ticks_left) != (d, t)
-                    )
-                )
+                await moved(paper)
             await client.rest.order("Buy", "5")
             body = {"kind": "liquidate", "match": "BTCUSDT"}
             async with client.session.post(f"{paper.url}/__paper/fault", json=body) as reply:
