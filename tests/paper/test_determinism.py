@@ -137,7 +137,7 @@ async def test_a_killed_exchange_goes_on_where_it_was(
     assert log.read_bytes() == whole
 
 
-async def moved(paper: PaperHere) -> None:
+async def goes_on(paper: PaperHere) -> None:
     """Wait until the market has gone on by a tick or a bar."""
     stood = (paper.mover.bars_done, paper.mover.ticks_left)
     await until(lambda: (paper.mover.bars_done, paper.mover.ticks_left) != stood)
@@ -152,7 +152,7 @@ async def test_a_timed_market_is_replayed_too(tmp_path: Path) -> None:
         async with bybit_client(paper) as client:
             for k in range(6):
                 await client.rest.order("Buy" if k % 2 else "Sell", "2")
-                await moved(paper)
+                await goes_on(paper)
             await client.rest.order("Buy", "5")
             body = {"kind": "liquidate", "match": "BTCUSDT"}
             async with client.session.post(f"{paper.url}/__paper/fault", json=body) as reply:
