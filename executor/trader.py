@@ -111,6 +111,7 @@ class Trader:
         self._snapshot_bytes = 0
         self._bars_since_snapshot = 0
         self.closing = False
+        self.reconciled = False
         self.generation = 0
         self.handled = 0
         self.openings = 0
@@ -158,8 +159,8 @@ class Trader:
                 self.apply(item)
 
     def _closes(self) -> None:
-        """Hand every complete close to the core, oldest first."""
-        while (close_ms := self._feed.ready()) is not None:
+        """Hand every complete close to the core, oldest first, once the venue was asked."""
+        while self.reconciled and (close_ms := self._feed.ready()) is not None:
             bars = self._feed.take(close_ms)
             if close_ms <= self.state.close_ms:
                 log.warning("late_close_dropped", close_ms=close_ms, bars=len(bars))
@@ -221,6 +222,9 @@ class Trader:
             self._nudge(False)
             return
         self.apply(item.snapshot)
+        if not self.reconciled:
+            self.reconciled = True
+            self._closes()
 
     def apply(self, event: Event) -> Outcome:
         """Let the core decide, write it down, and only then begin to act."""
