@@ -12,6 +12,7 @@ from typing import Any
 
 from executor.clock import Clock
 from executor.journal import Journal
+from executor.journal_rows import Entry
 from executor.lease import FileLock
 from tests.simulation.faults import Faults
 from tests.simulation.loop import PROCESS, Process
@@ -63,11 +64,18 @@ class SimulatedJournal(Journal):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        process = PROCESS.get()
-        assert isinstance(process, Process)
+        process: Any = PROCESS.get()
         disk = Disk(self._db, process, process.faults)
         process.resources.append(disk)
         self._db = disk  # type: ignore[assignment]  # a stand-in with the same methods
+        self._process = process
+
+    def record(self, entry: Entry, *, recorded_ms: int, lease_token: int) -> int:
+        seq = super().record(entry, recorded_ms=recorded_ms, lease_token=lease_token)
+        for intent in entry.outcome.intents:
+            if not intent.reduce_only:
+                self._process.world.monitors.decided(self._process, intent.client_order_id)
+        return seq
 
 
 class SimulatedFileLock(FileLock):
@@ -77,8 +85,7 @@ class SimulatedFileLock(FileLock):
         super().__init__(path)
         self._open = True
         self.held = False
-        process = PROCESS.get()
-        assert isinstance(process, Process)
+        process: Any = PROCESS.get()
         process.resources.append(self)
 
     def close(self) -> None:

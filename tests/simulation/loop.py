@@ -95,6 +95,11 @@ class VirtualLoop(base_events.BaseEventLoop):
         """Return virtual seconds."""
         return self._now + self.ahead
 
+    @property
+    def world_time(self) -> float:
+        """Return when what runs now began: the world's time, whatever the process paused since."""
+        return self._now
+
     def run_again(self, handles: "deque[events.Handle]") -> None:
         """Put handles back that were held for a frozen process."""
         self._ready.extend(handles)

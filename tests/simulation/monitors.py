@@ -12,8 +12,6 @@ import sqlite3
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from executor.journal_rows import PLANNED
 from tests.simulation import market
 from tests.simulation.venue_port import Line, Sent
@@ -53,7 +51,6 @@ class Monitors:
         self._naked: dict[str, float] = {}
         self._hands: dict[str, float] = {}
         self._accepted: dict[tuple[str, int], str] = {}
-        self._sends: set[str] = set()
         self._frames: dict[str, float] = {}
         self._kill_at: tuple[float, float] | None = None
         self._kill_entry = ""
@@ -105,7 +102,7 @@ class Monitors:
 
     def saw_prices(self, process: Any) -> None:
         """See a process get prices, by a frame or by a reply."""
-        self._frames[process.name] = process.loop.time()
+        self._frames[process.name] = process.loop.world_time
 
     def holder(self) -> str:
         """Return whose the lease is at the Redis server, "" where nobody's."""
@@ -115,19 +112,19 @@ class Monitors:
     # Requests.
 
     def sent(self, request: Sent) -> None:
-        """See a change leave a process: the journal must know it already, the data be fresh."""
+        """See a change leave a process: the journal must know it already."""
         if not request.path.endswith(CREATE):
             return
         values = request.values
         link = str(values.get("orderLinkId", ""))
         if not self._is_planned(request.process, link):
             self.bad("NO_INTENT", f"{request.process.name} sends {link!r}, no row says so")
-        if values.get("reduceOnly") is True or link in self._sends:
-            return
-        self._sends.add(link)
-        silent = request.at - self._frames.get(request.process.name, 0.0)
+
+    def decided(self, process: Any, link: str) -> None:
+        """See an entry reach the journal: it was decided on the prices seen by then."""
+        silent = self.world.loop.world_time - self._frames.get(process.name, 0.0)
         if silent > DATA_AGE_S:
-            self.bad("STALE_DATA", f"{link} is sent {silent:.1f} s after the last candle")
+            self.bad("STALE_DATA", f"{link} is decided {silent:.1f} s after the last price")
 
     def _is_planned(self, process: Any, link: str) -> bool:
         query = "SELECT 1 FROM intents WHERE client_order_id = ? AND kind = 'order'"
@@ -301,10 +298,6 @@ class Monitors:
         if not instance.dead and error is not None:
             self.bad("DIED", f"{instance.name}: {error!r}"[:300])
 
-    def bar_closed(self) -> None:
-        """Forget what a former bar was about."""
-        self._sends = {link for link in self._sends if link}
-
     def finish(self) -> None:
         """Look at everything once more when all has come to rest."""
         for line in self.differences():
@@ -353,8 +346,3 @@ class Monitors:
         """Close what was opened."""
         for reader in self._readers.values():
             reader.close()
-
-
-def command_name(text: str) -> str:
-    """Return the name in a command's JSON."""
-    return str(orjson.loads(text).get("name", "")) if text else ""

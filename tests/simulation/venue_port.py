@@ -214,7 +214,6 @@ class VenuePort:
     ) -> Reply:
         """Send a request and wait for its reply, which may never come."""
         faults, loop = self._faults, self._loop
-        faults.touch(process, "fetch")
         parts = urlsplit(url)
         given = dict(headers)
         request = Sent(
@@ -230,6 +229,7 @@ class VenuePort:
         )
         if method == "POST":
             self.sent(request)
+        faults.touch(process, "fetch")
         self._post(request, timeout_s)
         reply = await request.answer
         if parts.path.endswith("kline") and reply.status == 200:

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -172,8 +173,9 @@ class World:
                 at += step_s
                 await asyncio.sleep(at - self.loop.time())
                 mover.tick()
+                deque(mover.news(), maxlen=0)
             mover.close()
-            self.monitors.bar_closed()
+            deque(mover.news(), maxlen=0)
 
     def _result(self) -> Result:
         monitors = self.monitors
