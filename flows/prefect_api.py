@@ -122,12 +122,17 @@ class PrefectApi:
 
     def progress(self, run_id: str) -> float | None:
         """Return the percentage that the run's progress artifacts show; None where it has none."""
+        found = self.progress_of_parts(run_id)
+        return sum(found.values()) / len(found) if found else None
+
+    def progress_of_parts(self, run_id: str) -> dict[str, float]:
+        """Return the percentage of each progress artifact of the run, by its description."""
         chosen = {"flow_run_id": {"any_": [run_id]}, "type": {"any_": ["progress"]}}
         body = {"artifacts": chosen, "limit": 200}
         newest: dict[str, float] = {}
         for found in self._ask("POST", "/artifacts/filter", body):
-            newest[found["key"] or found["id"]] = float(found["data"] or 0.0)
-        return sum(newest.values()) / len(newest) if newest else None
+            newest[found["description"] or found["id"]] = float(found["data"] or 0.0)
+        return newest
 
     def cancel(self, run_id: str) -> None:
         """Ask for the run's end."""

@@ -166,10 +166,10 @@ class _Watch(AbstractContextManager["_Watch"]):
         elif detail:
             self._stage.say(detail)
 
-    def note(self, run: FlowRun, detail: str) -> None:
-        """Change the words where ``run`` is the one that is shown."""
+    def note(self, run: FlowRun, detail: str, percent: float | None = None) -> None:
+        """Change words and bar where ``run`` is the one that is shown."""
         if run.id == self._shown:
-            self.show(run, detail)
+            self.show(run, detail, percent)
 
     def close(self) -> None:
         """Close the stage shown, as done."""
@@ -194,9 +194,13 @@ def _follow(
     watch.show(run, f"{api.run_page(run)} waits to be started")
     while True:
         run = api.run(run.id)
+        children = api.children(run.id)
         if run.state == "RUNNING" and not closed:
-            watch.note(run, api.run_page(run))
-        for child in api.children(run.id):
+            parts = {} if children else api.progress_of_parts(run.id)
+            done = sum(parts.values()) / len(parts) if parts else None
+            words = ", ".join(f"{name.partition(' ')[2]} {n:.0f} %" for name, n in parts.items())
+            watch.note(run, words or api.run_page(run), done)
+        for child in children:
             seconds[child.flow] = child.seconds
             if child.id not in closed and child.state != "SCHEDULED":
                 watch.show(child, api.last_log(child.id), api.progress(child.id))

@@ -271,7 +271,8 @@ def _show(result: Mapping[str, Any]) -> None:
     rows = [
         (symbol, *(_figure(n, found.get(n)) for n in figures)) for symbol, found in result.items()
     ]
-    titles = [name.removesuffix("_ms").replace("_", " ") for name in figures]
+    titles = [name.removesuffix("_ms").removesuffix("_inserted") for name in figures]
+    titles = [title.replace("_", " ") for title in titles]
     console().print(table("", ("symbol", *titles), rows))
     _reasons(
         (symbol, [line for name in WORDS if (said := found.get(name)) for line in _listed(said)])
