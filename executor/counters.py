@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from executor.core.contract import Verdict
-from executor.core.types import Decision, Outcome
+from executor.core.events import Event, OrderUpdated
+from executor.core.types import Decision, OrderStatus, Outcome
 from executor.journal import Journal
 
 
@@ -21,6 +22,7 @@ class Counters:
     decisions: int = 0
     approved: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)  # of this process, by venue code
     orders: int = 0
     fills: int = 0
     trades: int = 0
@@ -47,6 +49,11 @@ class Counters:
             self.approved += decision.verdict == Verdict.ENTER
             if decision.verdict == Verdict.REFUSE:
                 self.refused[decision.reason] += 1
+
+    def note_event(self, event: Event) -> None:
+        """Count what the venue rejected."""
+        if isinstance(event, OrderUpdated) and event.status is OrderStatus.REJECTED:
+            self.rejected[event.reason if event.reason.isdigit() else "other"] += 1
 
     def restore(self, journal: Journal) -> None:
         """Go on counting where the journal stands."""

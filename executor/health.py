@@ -5,19 +5,16 @@ Prometheus' text. Never changes anything and shows no secret. Rule: loopback unl
 otherwise; every number comes from `overview`.
 """
 
-from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
 
 from executor.codec import encode
-from executor.core.contract import Status
+from executor.exposition import Figures
 from executor.http_control import BODY_BYTES_MAX, guard
 from executor.overview import Overview
-from executor.vitals import resident_mb
 from features.errors import InputError
 
 
@@ -29,7 +26,7 @@ class HealthServer:
         self._host = host
         self._port = port
         self._registry = CollectorRegistry()
-        self._registry.register(_Figures(overview))
+        self._registry.register(Figures(overview))
         self._runner: web.AppRunner | None = None
         self.url = ""
 
@@ -73,45 +70,6 @@ class HealthServer:
     async def _metrics(self, _request: web.Request) -> web.Response:
         text = generate_latest(self._registry).decode()
         return web.Response(text=text, content_type="text/plain")
-
-
-class _Figures:
-    """The overview as Prometheus metrics, read when scraped."""
-
-    def __init__(self, overview: Overview) -> None:
-        self._overview = overview
-
-    def collect(self) -> Iterable[Metric]:
-        """Yield every figure."""
-        overview, counters = self._overview, self._overview.counters
-        health = overview.health()
-        single = {
-            "up": float(overview.healthy()),
-            "resident_megabytes": resident_mb(),
-            "data_age_seconds": health["data_age_ms"] / 1000,
-            "reconciled_age_seconds": health["reconciled_age_ms"] / 1000,
-            "lease_held": float(health["lease_holder"]),
-            "redis_up": float(health["redis"]),
-            "venue_up": float(health["venue"]),
-            "registry_up": float(health["registry"]),
-            "heartbeats": counters.heartbeats,
-            "heartbeat_gap_max_seconds": counters.max_heartbeat_gap_s,
-            "redis_outages": counters.redis_outages,
-            "duplicate_fills": counters.duplicate_fills,
-            "unreadable_frames": counters.unreadable,
-            "cold_start_seconds": counters.cold_start_s,
-        }
-        single |= overview.metrics()
-        for name, value in single.items():
-            yield GaugeMetricFamily(f"tribar_{name}", name.replace("_", " "), value=float(value))
-        refused = GaugeMetricFamily("tribar_refused_by", "entries refused", labels=["reason"])
-        for reason, count in sorted(counters.refused.items()):
-            refused.add_metric([reason], count)
-        yield refused
-        words = GaugeMetricFamily("tribar_status", "1 for the current status", labels=["status"])
-        for word in Status:
-            words.add_metric([word], float(word is overview.status()))
-        yield words
 
 
 def _json(value: object, status: int) -> web.Response:

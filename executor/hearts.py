@@ -1,9 +1,9 @@
 """Which tasks show life, and until when each may be silent.
 
 Decides that a task which waits with the clock is expected back when its wait ends, and that one
-which waits for the outside (a socket) is not expected at all. Never ends anything (`watchdog`
-does). Rule: nobody beats by hand who waits with the clock: :class:`BeatingClock` beats for the task
-that :meth:`Hearts.own` named.
+which waits for the outside (a socket, something to tell) is not expected at all. Never ends
+anything (`watchdog` does). Rule: nobody beats by hand who waits with the clock:
+:class:`BeatingClock` beats for the task that :meth:`Hearts.own` named.
 """
 
 from contextvars import ContextVar
@@ -11,7 +11,7 @@ from typing import Final
 
 from executor.clock import Clock
 
-OUTSIDE: Final = frozenset({"account", "candles", "reconciler"})
+OUTSIDE: Final = frozenset({"account", "candles", "reconciler", "alerts", "watchdog"})
 _OWNER: ContextVar[str] = ContextVar("component", default="")
 
 

@@ -151,6 +151,10 @@ class Overview:
         table = coverage_table(info, self.settings.trading.symbols, parts.params.limits)
         return {symbol: dict(record) for symbol, record in table.items()}
 
+    def symbols(self, *, tradable: bool) -> list[str]:
+        """Return the configured symbols that may be traded, or those that may not."""
+        return [s for s, row in self.coverage().items() if row["tradable"] is tradable]
+
     def adaptive(self) -> dict[str, float]:
         """Return the six adaptive parameters, empty without a model."""
         return self.parts.state.adaptive() if self.parts.state is not None else {}
@@ -260,6 +264,8 @@ class Overview:
             "model": dict(self.model()),
             "adaptive_params": self.adaptive(),
             "coverage": self.coverage(),
+            "active_symbols": self.symbols(tradable=True),
+            "blocked_symbols": self.symbols(tradable=False),
             "positions": self.positions(),
             "metrics": self.metrics(),
             "components": self.vitals.hearts.overdue_s(self.clock.monotonic()),

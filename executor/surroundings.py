@@ -104,6 +104,7 @@ class Surroundings:
             self._publisher.note(decision)
         for notice in outcome.notices:
             self._publisher.note(notice)
+        self._overview.counters.note_event(event)
         if isinstance(event, BarClosed):
             self._overview.note_equity(self._trader.state.equity())
             scan_s = self._clock.monotonic() - self._scan_began

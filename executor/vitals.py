@@ -37,6 +37,10 @@ class Vitals:
         self.naked_s_max = max(self.naked_s_max, seconds)
         return seconds
 
+    def naked_s(self, now: float) -> float:
+        """Return for how many seconds a position has lacked its stop."""
+        return 0.0 if self.naked_since is None else now - self.naked_since
+
     def uptime_s(self, now: float) -> float:
         """Return how long the process has been up."""
         return 0.0 if self.started is None else now - self.started

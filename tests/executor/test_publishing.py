@@ -185,6 +185,13 @@ async def test_health_status_and_metrics_over_http(window: Window) -> None:
             assert "tribar_up 0.0" in text
             assert 'tribar_refused_by{reason="expected_value"} 3.0' in text
             assert 'tribar_status{status="HALTED"} 1.0' in text
+            assert 'tribar_level{level="critical"} 1.0' in text
+            for name in (
+                "data_age_seconds", "reconciled_age_seconds", "scan_seconds", "naked_seconds",
+                "lease_remaining_seconds", "model_age_days", "drawdown", "loop_lag_seconds",
+                "resident_megabytes", "rejected_by", "symbol_tradable", "task_overdue_seconds",
+            ):  # fmt: skip
+                assert f"tribar_{name}" in text, name
         for path in ("/", "/nothing", "/status/../x"):
             async with session.get(server.url + path) as reply:
                 assert reply.status == 404

@@ -76,6 +76,7 @@ class ExecutorProgram:
             "redis": {"url": redis_url, "prefix": prefix, "heartbeat_interval_ms": 500},
             "model": {"registry_url": registry_url, "store": str(folder / f"{name}-models")},
             "journal": {"path": str(self.journal)},
+            "backup": {"folder": str(folder / "backups")},
             "health": {"port": self.port},
             "recovery": {
                 "backoff_first_ms": 200,
@@ -90,6 +91,8 @@ class ExecutorProgram:
         }
         for section, values in (changes or {}).items():
             sections.setdefault(section, {}).update(values)
+        token = sections.get("control", {}).get("token", "")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._config.write_text(toml(sections))
 
     async def __aenter__(self) -> Self:
@@ -150,12 +153,22 @@ class ExecutorProgram:
         """Return the end of the log."""
         return self.log.read_text(errors="replace")[-6_000:] if self.log.exists() else ""
 
+    async def told(self, *arguments: str) -> tuple[int, str]:
+        """Run a command of the command line against this program; return exit code and words."""
+        python = LEAN if LEAN.exists() else Path(sys.executable)
+        command = [str(python), "-m", "executor", *arguments, "--config", str(self._config)]
+        process = await asyncio.create_subprocess_exec(
+            *command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        said, _ = await process.communicate()
+        return process.returncode or 0, said.decode()
+
     async def get(self, path: str = "/status") -> tuple[int, dict[str, Any]]:
         """Ask the program; (0, {}) where it does not answer."""
         timeout = aiohttp.ClientTimeout(total=2.0)
         try:
             async with (
-                aiohttp.ClientSession(timeout=timeout) as session,
+                aiohttp.ClientSession(timeout=timeout, headers=self._headers) as session,
                 session.get(self.url + path) as reply,
             ):
                 return reply.status, await reply.json(content_type=None)
