@@ -7,11 +7,13 @@ stays and its values are NaN, exactly as in ``features.stream``.
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 Update = Callable[..., tuple[Any, Any]]
 # loop(state, n, out, *columns) -> state, or loop(state, ring, n, out, *columns) -> state
 Loop = Callable[..., Any]
+
+INPUTS_MAX: Final = 4
 
 
 def one_valued(update: Update, inputs: int) -> Loop:
@@ -41,7 +43,15 @@ def one_valued(update: Update, inputs: int) -> Loop:
             state, out[0, i] = update(state, a[i], b[i], c[i])
         return state
 
-    return (one, two, three)[inputs - 1]
+    def four(state: Any, n: int, out: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+        for i in range(n):
+            if a[i] != a[i] or b[i] != b[i] or c[i] != c[i] or d[i] != d[i]:
+                out[0, i] = math.nan
+                continue
+            state, out[0, i] = update(state, a[i], b[i], c[i], d[i])
+        return state
+
+    return (one, two, three, four)[inputs - 1]
 
 
 def one_valued_ringed(update: Update, inputs: int) -> Loop:
@@ -71,21 +81,45 @@ def one_valued_ringed(update: Update, inputs: int) -> Loop:
             state, out[0, i] = update(state, ring, a[i], b[i], c[i])
         return state
 
-    return (one, two, three)[inputs - 1]
+    def four(state: Any, ring: Any, n: int, out: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+        for i in range(n):
+            if a[i] != a[i] or b[i] != b[i] or c[i] != c[i] or d[i] != d[i]:
+                out[0, i] = math.nan
+                continue
+            state, out[0, i] = update(state, ring, a[i], b[i], c[i], d[i])
+        return state
+
+    return (one, two, three, four)[inputs - 1]
 
 
 def many_valued(update: Update, inputs: int) -> Loop:
-    """Return the loop of a kernel that gives several values (from bar columns, never NaN)."""
+    """Return the loop of a kernel that gives several values."""
 
     def one(state: Any, n: int, out: Any, a: Any) -> Any:
         for i in range(n):
+            if a[i] != a[i]:
+                out[:, i] = math.nan
+                continue
             state, values = update(state, a[i])
+            for j in range(len(values)):
+                out[j, i] = values[j]
+        return state
+
+    def two(state: Any, n: int, out: Any, a: Any, b: Any) -> Any:
+        for i in range(n):
+            if a[i] != a[i] or b[i] != b[i]:
+                out[:, i] = math.nan
+                continue
+            state, values = update(state, a[i], b[i])
             for j in range(len(values)):
                 out[j, i] = values[j]
         return state
 
     def three(state: Any, n: int, out: Any, a: Any, b: Any, c: Any) -> Any:
         for i in range(n):
+            if a[i] != a[i] or b[i] != b[i] or c[i] != c[i]:
+                out[:, i] = math.nan
+                continue
             state, values = update(state, a[i], b[i], c[i])
             for j in range(len(values)):
                 out[j, i] = values[j]
@@ -93,20 +127,35 @@ def many_valued(update: Update, inputs: int) -> Loop:
 
     def four(state: Any, n: int, out: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
         for i in range(n):
+            if a[i] != a[i] or b[i] != b[i] or c[i] != c[i] or d[i] != d[i]:
+                out[:, i] = math.nan
+                continue
             state, values = update(state, a[i], b[i], c[i], d[i])
             for j in range(len(values)):
                 out[j, i] = values[j]
         return state
 
-    loops: dict[int, Loop] = {1: one, 3: three, 4: four}
-    return loops[inputs]
+    return (one, two, three, four)[inputs - 1]
 
 
 def many_valued_ringed(update: Update, inputs: int) -> Loop:
     """Return the loop of a kernel that gives several values and keeps a ring."""
 
+    def one(state: Any, ring: Any, n: int, out: Any, a: Any) -> Any:
+        for i in range(n):
+            if a[i] != a[i]:
+                out[:, i] = math.nan
+                continue
+            state, values = update(state, ring, a[i])
+            for j in range(len(values)):
+                out[j, i] = values[j]
+        return state
+
     def two(state: Any, ring: Any, n: int, out: Any, a: Any, b: Any) -> Any:
         for i in range(n):
+            if a[i] != a[i] or b[i] != b[i]:
+                out[:, i] = math.nan
+                continue
             state, values = update(state, ring, a[i], b[i])
             for j in range(len(values)):
                 out[j, i] = values[j]
@@ -114,6 +163,9 @@ def many_valued_ringed(update: Update, inputs: int) -> Loop:
 
     def three(state: Any, ring: Any, n: int, out: Any, a: Any, b: Any, c: Any) -> Any:
         for i in range(n):
+            if a[i] != a[i] or b[i] != b[i] or c[i] != c[i]:
+                out[:, i] = math.nan
+                continue
             state, values = update(state, ring, a[i], b[i], c[i])
             for j in range(len(values)):
                 out[j, i] = values[j]
@@ -121,10 +173,12 @@ def many_valued_ringed(update: Update, inputs: int) -> Loop:
 
     def four(state: Any, ring: Any, n: int, out: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
         for i in range(n):
+            if a[i] != a[i] or b[i] != b[i] or c[i] != c[i] or d[i] != d[i]:
+                out[:, i] = math.nan
+                continue
             state, values = update(state, ring, a[i], b[i], c[i], d[i])
             for j in range(len(values)):
                 out[j, i] = values[j]
         return state
 
-    loops: dict[int, Loop] = {2: two, 3: three, 4: four}
-    return loops[inputs]
+    return (one, two, three, four)[inputs - 1]

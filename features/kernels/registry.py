@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from features.drivers import INPUTS_MAX
+from features.errors import InputError
 from features.kernels import (
     calendar,
     carry,
@@ -46,6 +48,13 @@ class Kernel:
     inputs: int
     outputs: int = 1
     ringed: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.inputs <= INPUTS_MAX:
+            raise InputError(
+                f"kernel {self.update.__name__} takes {self.inputs} inputs; 1 to {INPUTS_MAX} are "
+                "possible (put two kernels one after the other)"
+            )
 
 
 def _exponential(period: int) -> int:

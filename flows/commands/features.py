@@ -21,8 +21,8 @@ from flows.terminal import Stage, Stages
 
 BARS = 20_000
 LEGEND = """\
-stream     bar by bar, as in trading, gives the bits of all at once, as in training
-cut        a row stays as it is when the bars after it are cut off
+stream     bar by bar, as in trading, equals all at once, as in training
+cut        a row stays the same when the bars after it are cut off
 warm       first bar that has a number
 identical  bars until the worst of three cold starts has the history's bits
 declared   bars that the catalog asks for; identical may not be more"""

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.batch import feature_matrix
-from features.catalog import default_catalog
+from features.catalog import Catalog, default_catalog
 from features.errors import InputError
+from features.node import Feature, Node
 from features.stream import FeatureStream
 from features.types import Funding
 from tests.support.candles import (
@@ -164,6 +165,31 @@ def test_a_subset_gives_the_same_columns_in_the_order_asked() -> None:
     found = feature_matrix(candles, part, funding)
     np.testing.assert_array_equal(found, whole[:, [CATALOG.names.index(name) for name in names]])
     np.testing.assert_array_equal(found, streamed(part, candles, funding))
+
+
+def test_kernels_with_several_values_read_other_kernels_in_their_warm_up() -> None:
+    def ema(column: str) -> Node:
+        return Node("ema", (column,), (10,))
+
+    smoothed = tuple(ema(column) for column in ("high", "low", "close"))
+    nodes = [
+        Node("macd", (ema("close"),), (5, 9, 3), 2),
+        Node("adx", smoothed, (7,), 1),
+        Node("bollinger", (ema("close"), "index"), (12,), 1),
+        Node("candle_shape", (ema("open"), *smoothed), (), 3),
+    ]
+    catalog = Catalog(
+        tuple(
+            Feature(name=f"{node.kernel}_x{k}", unit="price", node=node, timeframe=k)
+            for node in nodes
+            for k in (1, 4)
+        )
+    )
+    candles, _ = simulated(400)
+    batch = feature_matrix(candles, catalog, None)
+    assert np.isnan(batch[:9]).all()
+    assert np.isfinite(batch[-1]).all()
+    np.testing.assert_array_equal(batch, streamed(catalog, candles, NO_FUNDING))
 
 
 def test_features_that_need_funding_are_named_when_there_is_none() -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from features.catalog import Catalog, default_catalog
 from features.errors import InputError
 from features.kernels import version
+from features.kernels.registry import KERNELS
 from features.node import Feature, Node
 
 FEATURES = Path(version.__file__).parents[1]
@@ -83,5 +85,7 @@ def test_mistakes_in_a_catalog_name_the_next_step() -> None:
         Node("rsi", ("clos",), (14,))
     with pytest.raises(InputError, match="takes 1 inputs"):
         Node("rsi", ("close", "index"), (14,))
+    with pytest.raises(InputError, match="5 inputs; 1 to 4 are possible"):
+        replace(KERNELS["rsi"], inputs=5)
     with pytest.raises(InputError, match="no output 3"):
         Node("adx", ("high", "low", "close"), (14,), 3)
