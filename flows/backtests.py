@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from executor.core.bundle import ModelBundle
+from executor.core.contract import Refusal
 from executor.core.params import Params
 from features.catalog import Catalog
 from features.errors import InputError
@@ -95,7 +96,19 @@ def run_backtest(settings: Settings, ask: Ask, fetch: Fetch, tell: Tell) -> Acco
             f"{days:.0f} days of this range, up to {_day(fitted_ms)}, were fitted on: "
             "their result says nothing of the future.",
         )
+    warnings.extend(_too_old(runs))
     return _account(setups, runs, markets, warnings, ask)
+
+
+def _too_old(runs: Sequence[Backtest]) -> list[str]:
+    """Return what a reader must know of entries that the model's age alone held back."""
+    found = [(run.name, run.simulation.refused.get(Refusal.MODEL_TOO_OLD, 0)) for run in runs]
+    return [
+        f"{name}: {count} entries were refused because the model had grown too old "
+        "(limits.model_age_days_max); live it would have been trained anew."
+        for name, count in found
+        if count
+    ]
 
 
 def as_dict(account: Account) -> dict[str, Any]:

@@ -66,6 +66,9 @@ def load_markets(
         tell(f"features of {symbol}")
         try:
             candles = lake.candles(venue, symbol, interval, first_ms, stop_ms)
+            if candles.n == 0:
+                left_out[symbol] = f"{symbol}: no {interval} candles in this range; ingest them"
+                continue
             recorded = lake.funding(venue, symbol, first_ms, stop_ms)
             funding = _settled(symbol, recorded, settings.model.flat_funding)
             without = None

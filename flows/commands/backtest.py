@@ -14,7 +14,7 @@ from features.errors import InputError
 from flows.backtests import Ask, as_dict, run_backtest
 from flows.commands.frame import JsonFile, Symbols, console, split_symbols, table, write_json
 from flows.commands.models import open_registry
-from flows.report.backtest_page import Account, backtest_page
+from flows.report.backtest_page import Account, backtest_page, plain
 from flows.research.simulate import EQUITY
 from flows.settings import load_settings
 from flows.setups import wanted
@@ -151,7 +151,7 @@ def _compare(account: Account) -> None:
         between = f" (90 %: {apart['low']:+.2%} to {apart['high']:+.2%})"
     out.print(f"{one} against {other}: {apart['mean']:+.2%} a year{between}")
     for name, (left, right) in sorted(account.changes.items()):
-        out.print(f"  {name}: {left} against {right}")
+        out.print(f"  {name}: {plain(left)} against {plain(right)}")
 
 
 def _text(value: float, form: str) -> str:

@@ -78,9 +78,9 @@ def backtest_page(account: Account) -> str:
     """Return the page as HTML."""
     first = account.runs[0]
     names = " and ".join(run.name for run in account.runs)
+    line = escape(account.asked["line"])
     parts = [
-        f"<header><h1>Backtest of {escape(names)}</h1>"
-        f"<p>{escape(account.asked['line'])}</p></header>",
+        f"<header><h1>Backtest of {escape(names)}</h1><p>{line}</p></header>",
         *(f'<p class="note">{escape(line)}</p>' for line in account.warnings),
         _cards(first),
         _result(account),
@@ -138,8 +138,10 @@ def _compared(account: Account) -> str:
             f"; with 90 % the difference lies between {d['low']:+.2%} and {d['high']:+.2%}, "
             f"and {d['share_below']:.0%} of bootstrap draws put it below zero"
         )
-    rows = [(name, str(a), str(b)) for name, (a, b) in sorted(account.changes.items())]
-    shown = table(("setting", one, other), rows) if rows else "<p>No setting differs.</p>"
+    rows = [(name, plain(a), plain(b)) for name, (a, b) in sorted(account.changes.items())]
+    shown = (
+        table(("setting", one, other), rows, sign=True) if rows else "<p>No setting differs.</p>"
+    )
     return section("Side by side", words + ".", shown)
 
 
@@ -203,6 +205,11 @@ def _bears(account: Account) -> str:
         *tables,
         image(capacity_figure(account.runs), "return by capital"),
     )
+
+
+def plain(value: object) -> str:
+    """Return a setting as a person writes it."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _late(run: Backtest) -> dict[str, dict[str, float]]:

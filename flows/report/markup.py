@@ -16,16 +16,18 @@ PERCENT = {
     "max_drawdown",
     "worst_day",
     "best_day",
-    "win_rate",
     "expectancy",
     "gross_mean",
     "cost_mean",
     "mean_net",
     "sum_net",
-    "positive_rate",
-    "taken_rate",
     "probability_mean",
 }
+# Shares of many trades or signals: a tenth of a percent is all they can say.
+RATES = {"win_rate", "positive_rate", "taken_rate", "exposure_mean", "exposure_max"}
+RATES |= {"exposure_net_mean", "in_market_share"}
+COUNTS = {"n", "n_effective", "trades", "days", "max_drawdown_days"}
+COUNTS |= {"win_streak_max", "loss_streak_max"}
 
 
 class Html(str):
@@ -80,16 +82,20 @@ def cell(value: object) -> str:
 
 
 def number(value: float, name: str = "") -> Html:
-    """Return a figure as a person reads it, in percent where its name says so."""
+    """Return a figure as a person reads it: in percent or whole where its name says so."""
     if isnan(value):
         return Html('<span class="quiet">–</span>')
     if isinf(value):
         return Html(f"<span>{'∞' if value > 0 else '-∞'}</span>")
+    if name in RATES:
+        return Html(f"<span>{value:.1%}</span>")
+    if name in COUNTS or abs(value) >= 1000.0:
+        return Html(f"<span>{value:,.0f}</span>")
     if name in PERCENT:
         return Html(f"<span>{value:.2%}</span>")
     if value == int(value) and abs(value) < 1e12:
         return Html(f"<span>{int(value):,}</span>")
-    return Html(f"<span>{value:,.2f}</span>" if abs(value) >= 10 else f"<span>{value:.4g}</span>")
+    return Html(f"<span>{value:,.2f}</span>" if abs(value) >= 1.0 else f"<span>{value:.3g}</span>")
 
 
 def card(value: str, words: str, way: str = "") -> str:

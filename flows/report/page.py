@@ -47,7 +47,7 @@ QUALITY = {
     "log_loss": "log loss",
     "precision": "precision",
     "recall": "recall",
-    "calibration_error": "calibration error",
+    "calibration_error": "calibration",
 }
 GROUPS = {"trades": "trades", "win_rate": "won", "mean_net": "mean", "sum_net": "sum"}
 

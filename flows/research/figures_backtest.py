@@ -33,13 +33,12 @@ SETUPS = (BLUE, ORANGE)
 def accounts_figure(runs: Sequence[Backtest], held: FloatArray) -> bytes:
     """Return equity and drawdown of each set-up beside buy-and-hold."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9.0, 4.8), layout="constrained")
-        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        first = runs[0].simulation.first_day
+        figure = Figure(figsize=(9.0, 5.6), layout="constrained")
+        top, bottom, market = figure.subplots(3, 1, sharex=True, height_ratios=(3, 1, 1))
         curve = equity_curve(held)
-        top.plot(
-            days_from(first, curve.size), curve - 1.0, color=QUIET, lw=1.2, label="buy and hold"
-        )
+        days = days_from(runs[0].simulation.first_day, curve.size)
+        market.plot(days, curve - 1.0, color=QUIET, linewidth=1.2)
+        market.set_ylabel("buy and hold")
         for run, color in zip(runs, SETUPS, strict=False):
             equity = equity_curve(run.simulation.daily)
             days = days_from(run.simulation.first_day, equity.size)
@@ -50,10 +49,10 @@ def accounts_figure(runs: Sequence[Backtest], held: FloatArray) -> bytes:
         top.set_title("The account, after all costs")
         top.set_ylabel("return")
         top.legend(loc="upper left", ncols=3)
-        for axes in (top, bottom):
+        for axes in (top, bottom, market):
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
         bottom.set_ylabel("drawdown")
-        show_dates(bottom)
+        show_dates(market)
         return png(figure)
 
 
@@ -80,8 +79,9 @@ def attribution_figure(parts: Mapping[str, float]) -> bytes:
                 color=INK,
             )
         axes.axhline(0.0, color=QUIET, linewidth=0.8)
+        axes.use_sticky_edges = False
         axes.margins(y=0.18)
-        axes.set_title("Where the gain came from")
+        axes.set_title("From the market to the account")
         axes.set_ylabel("quote currency")
         return png(figure)
 
