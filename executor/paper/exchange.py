@@ -11,7 +11,7 @@ from executor.paper import replies
 from executor.paper.clock import Clock
 from executor.paper.disconnect import Disconnection
 from executor.paper.eventlog import EventLog
-from executor.paper.faults import STREAM, Fault, Faults
+from executor.paper.faults import STREAM, WORDS_MAX, Fault, Faults
 from executor.paper.hub import Hub
 from executor.paper.limits import Limits
 from executor.paper.market import Market, Running
@@ -99,9 +99,12 @@ class Exchange:
         self._connections += 1
         return f"paper-{self._connections:06d}"
 
-    def _tamper(self, topic: str) -> Fault | None:
+    def _tamper(self, topic: str, frame: bytes) -> Fault | None:
         """Return the fault that meets a message of ``topic``."""
-        return self.faults.take(STREAM, topic, "", self.state.now_ms)
+        if not self.faults.armed:
+            return None
+        words = frame[frame.index(b"{") :][:WORDS_MAX].decode(errors="replace")
+        return self.faults.take(STREAM, topic, words, self.state.now_ms)
 
     @property
     def is_closed(self) -> bool:
@@ -126,7 +129,9 @@ class Exchange:
         """Write the venue's new events to the log and to the private streams."""
         done, self.state.tampering.done = self.state.tampering.done, []
         for kind, symbol, order_id in done:
-            self.faults.record(Fault(kind=kind), symbol, order_id, self.state.now_ms)
+            order = self.state.orders.by_id.get(order_id)
+            what = f"{order_id} {order.link_id if order is not None else ''}".rstrip()
+            self.faults.record(Fault(kind=kind), symbol, what, self.state.now_ms)
         for event in self.state.drain():
             for topic, row in topic_rows(event):
                 self.log.write(self.state.now_ms, event.account, topic, row)

@@ -61,6 +61,9 @@ VENUE_KINDS = frozenset(
 KINDS: Mapping[str, str] = {**REQUEST, **STREAM, **ORDER, **MARKET}
 RANDOM_KINDS = ("http", "retcode", "disconnect", "hang_after", "slow", "ws_drop", "ws_duplicate")
 HITS_KEPT = 10_000
+WORDS_MAX = 300
+HANG_SECONDS = 60.0
+SERVER_ERROR = 10016
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +131,11 @@ class Faults:
     def plan(self, fault: Fault) -> None:
         """Add a fault."""
         self.planned.append(fault)
+
+    @property
+    def armed(self) -> bool:
+        """Whether there is any fault to come."""
+        return bool(self.planned) or self._rate > 0.0
 
     def take(self, kinds: Mapping[str, str], where: str, what: str, market_ms: int) -> Fault | None:
         """Return and use up the first fault of one of ``kinds`` that waits for ``where``."""

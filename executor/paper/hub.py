@@ -63,7 +63,11 @@ class Connection:
             self._queue.append(frame)
             self._waiting.set()
         else:
-            self._transport.abort()
+            self.abort()
+
+    def abort(self) -> None:
+        """Reset the connection."""
+        self._transport.abort()
 
     def barrier(self) -> asyncio.Future[None]:
         """Return a future that is done when the client has handled all that was put before."""
@@ -126,10 +130,10 @@ class Connection:
 class Hub:
     """All connections, public by topic and private by account.
 
-    ``tamper`` is asked for every message whether a planned fault meets its topic.
+    ``tamper`` is asked for every message, by topic and text, whether a planned fault meets it.
     """
 
-    def __init__(self, tamper: Callable[[str], Fault | None]) -> None:
+    def __init__(self, tamper: Callable[[str, bytes], Fault | None]) -> None:
         self._tamper = tamper
         self._held: dict[str, tuple[list[Connection], bytes]] = {}
         self.public: set[Connection] = set()
@@ -181,7 +185,7 @@ class Hub:
             self._send(topic, listeners, framed(message))
 
     def _send(self, topic: str, listeners: Collection[Connection], raw: bytes) -> None:
-        fault = self._tamper(topic)
+        fault = self._tamper(topic, raw)
         if fault is not None and fault.kind == "ws_reorder":
             self._held[topic] = (list(listeners), raw)
             return

@@ -18,18 +18,15 @@ from executor.paper import commands, control, rest_market, websocket
 from executor.paper.assembly import Assembly
 from executor.paper.calls import Call
 from executor.paper.exchange import Exchange
-from executor.paper.faults import REQUEST, Fault
+from executor.paper.faults import HANG_SECONDS, REQUEST, SERVER_ERROR, WORDS_MAX, Fault
 from executor.paper.limits import TOO_MANY_VISITS, Allowance
 from executor.paper.params import Params
 from executor.paper.signature import authenticate
 from executor.paper.venue.errors import PARAMS_ERROR, VenueError
 
 BODY_BYTES_MAX = 1 << 20
-HANG_SECONDS = 60.0
-WORDS_MAX = 300
 PRIVATE = commands.ENDPOINTS
 OPEN_IN_MAINTENANCE = frozenset({"/v5/market/time", "/v5/system/status"})
-SERVER_ERROR = 10016
 SOCKETS = {
     "public": "/v5/public/linear",
     "private": "/v5/private",

@@ -11,11 +11,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import orjson
 from aiohttp import WSMsgType, web
 
 from executor.paper.commands import Commands
 from executor.paper.exchange import Exchange
+from executor.paper.faults import HANG_SECONDS, REQUEST, SERVER_ERROR, WORDS_MAX, Fault
 from executor.paper.hub import Connection, framed
+from executor.paper.limits import TOO_MANY_VISITS
 from executor.paper.signature import authenticate_socket
 from executor.paper.topics import first_message, parse_topic
 from executor.paper.venue.errors import PARAMS_ERROR, VenueError
@@ -201,24 +204,68 @@ def _trade(
     if op == "ping":
         pong = {"op": "pong", "retCode": 0, "retMsg": "OK", "data": [str(now)]}
         return pong | {"connId": connection.name}
+    fault = None
+    if op in ORDER_OPS:
+        words = orjson.dumps(frame.get("args"), default=str)[:WORDS_MAX].decode(errors="replace")
+        where = f"WS /v5/{op.replace('.', '/')}"
+        fault = exchange.faults.take(REQUEST, where, words, exchange.state.now_ms)
+    if fault is None:
+        return _answer_trade(commands, exchange, connection, frame)
+    return _failed_trade(commands, exchange, connection, (frame, fault))
+
+
+def _failed_trade(
+    commands: Commands, exchange: Exchange, connection: Connection, met: tuple[Frame, Fault]
+) -> Frame | None:
+    """Answer an order frame as the fault that it met says, as REST would (``server``)."""
+    frame, fault = met
+    kind, loop = fault.kind, asyncio.get_running_loop()
+    if kind in ("http", "disconnect"):
+        connection.abort()
+    elif kind in ("retcode", "rate_limit"):
+        code = TOO_MANY_VISITS if kind == "rate_limit" else int(fault.number("code", SERVER_ERROR))
+        message = "Too many visits!" if kind == "rate_limit" else "Server error"
+        reply = _trade_reply(exchange, connection, frame)
+        return reply | {"retCode": code, "retMsg": fault.text("message", message)}
+    elif kind == "late":
+
+        def later() -> None:
+            connection.put(framed(_answer_trade(commands, exchange, connection, frame)))
+
+        loop.call_later(fault.number("seconds", 1.0), later)
+    elif kind in ("slow", "hang_after"):
+        reply = _answer_trade(commands, exchange, connection, frame)
+        seconds = fault.number("seconds", HANG_SECONDS if kind == "hang_after" else 0.5)
+        loop.call_later(seconds, connection.put, framed(reply))
+    return None
+
+
+def _trade_reply(exchange: Exchange, connection: Connection, frame: Frame) -> Frame:
+    return {
+        "reqId": str(frame.get("reqId", "")),
+        "retCode": 0,
+        "retMsg": "OK",
+        "op": frame["op"],
+        "data": {},
+        "retExtInfo": {},
+        "header": {
+            "Traceid": exchange.state.identifier("trace", exchange.log.lines).replace("-", ""),
+            "Timenow": str(exchange.clock.now_ms()),
+        },
+        "connId": connection.name,
+    }
+
+
+def _answer_trade(
+    commands: Commands, exchange: Exchange, connection: Connection, frame: Frame
+) -> Frame:
+    op, now = frame["op"], exchange.clock.now_ms()
     if op == "auth":
         account = authenticate_socket(exchange.by_key, frame.get("args"), now)
         connection.account = account.name if account is not None else ""
         code, message = (0, "OK") if account is not None else (10004, "Invalid sign")
         return {"retCode": code, "retMsg": message, "op": "auth", "connId": connection.name}
-    reply: Frame = {
-        "reqId": str(frame.get("reqId", "")),
-        "retCode": 0,
-        "retMsg": "OK",
-        "op": op,
-        "data": {},
-        "retExtInfo": {},
-        "header": {
-            "Traceid": exchange.state.identifier("trace", exchange.log.lines).replace("-", ""),
-            "Timenow": str(now),
-        },
-        "connId": connection.name,
-    }
+    reply = _trade_reply(exchange, connection, frame)
     try:
         allowance = exchange.limits.ask(connection.account, f"/v5/{op.replace('.', '/')}", now)
         reply["header"] |= allowance.headers

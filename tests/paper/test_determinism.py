@@ -96,6 +96,7 @@ async def run_through(*options: str) -> tuple[str, bytes]:
     return digest, log.read_bytes()  # noqa: ASYNC240 - nothing else runs any more
 
 
+@pytest.mark.slow
 async def test_two_runs_give_the_same_bytes(market: tuple[str, ...], tmp_path: Path) -> None:
     first = await run_through(*market, "--event-log", str(tmp_path / "first.log"))
     second = await run_through(*market, "--event-log", str(tmp_path / "second.log"))
@@ -143,6 +144,7 @@ async def goes_on(paper: PaperHere) -> None:
     await until(lambda: (paper.mover.bars_done, paper.mover.ticks_left) != stood)
 
 
+@pytest.mark.slow
 async def test_a_timed_market_is_replayed_too(tmp_path: Path) -> None:
     """Ticks, matches and a liquidation by hand are in the journal; the clock is not."""
     folder = write_market(tmp_path, {"BTCUSDT": wandering(1, 200)})

@@ -1,6 +1,7 @@
 """Every fault does to a client what the real thing would, and is logged with what it hit."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -369,3 +370,111 @@ def test_random_faults_are_a_function_of_the_seed() -> None:
 def test_an_unknown_fault_names_the_nearest() -> None:
     with pytest.raises(InputError, match="did you mean 'ws_drop'"):
         Fault(kind="ws_dorp")
+
+
+async def sent(trade: Stream, number: int, link: str) -> None:
+    body = {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Market"}
+    order = {**body, "qty": "1", "orderLinkId": link}
+    await trade.say(op="order.create", reqId=str(number), header={}, args=[order])
+
+
+async def exists(me: Client, link: str) -> bool:
+    query = {"category": "linear", "orderLinkId": link}
+    return bool((await me.rest.get("/v5/order/realtime", **query))["result"]["list"])
+
+
+async def test_orders_over_the_socket_meet_the_same_faults(paper: PaperHere, me: Client) -> None:
+    trade = await me.stream("trade")
+    reply = {}
+    for number, (kind, code, there) in enumerate(
+        (("retcode", 10016, False), ("rate_limit", 10006, False), ("slow", 0, True))
+    ):
+        await plan(paper, kind, match="order/create", arguments={"seconds": 0.05})
+        await sent(trade, number, kind)
+        reply = await trade.until(lambda m, n=number: m.get("reqId") == str(n))
+        assert (reply["retCode"], await exists(me, kind)) == (code, there)
+    await plan(paper, "late", match="order/create", arguments={"seconds": 0.3})
+    await sent(trade, 7, "late")
+    assert not await exists(me, "late")
+    await trade.until(lambda m: m.get("reqId") == "7")
+    assert await exists(me, "late")
+    for kind, there in (("hang_before", False), ("hang_after", True)):
+        await plan(paper, kind, match="order/create")
+        await sent(trade, 8, kind)
+        await trade.say(op="ping")
+        await trade.until(lambda m: m.get("op") == "pong", len(trade.messages))
+        assert await exists(me, kind) == there
+    assert not any(m.get("reqId") == "8" for m in trade.messages)
+    await plan(paper, "disconnect", match="order/create")
+    await sent(trade, 9, "cut")
+    await until(lambda: trade.socket.closed or trade.ended)
+    assert not await exists(me, "cut")
+    hit = paper.exchange.faults.hits[-1]
+    assert hit.where == "WS /v5/order/create"
+    assert '"orderLinkId":"cut"' in hit.what
+
+
+async def test_every_hit_says_what_it_hit(paper: PaperHere, me: Client) -> None:
+    private = await listening(me)
+    await plan(paper, "ws_drop", match="order")
+    order = await me.rest.order("Buy", "1", price="90", orderLinkId="lost-news")
+    await until(lambda: hits(paper))
+    await plan(paper, "reject")
+    rejected = await me.rest.order("Sell", "1", price="110", orderLinkId="late-no")
+    await private.until(lambda m: m.get("topic") == "order")
+    dropped, refused = paper.exchange.faults.hits
+    assert (dropped.where, refused.where) == ("order", "BTCUSDT")
+    assert order in dropped.what
+    assert refused.what == f"{rejected} late-no"
+
+
+async def test_a_storm_of_rate_limits_ends(paper: PaperHere, me: Client) -> None:
+    await plan(paper, "rate_limit", match="/v5/order", count=20)
+    for _ in range(20):
+        with pytest.raises(BybitError, match="10006"):
+            await me.rest.order("Buy", "1")
+    await me.rest.order("Buy", "1")
+    assert hits(paper) == ["rate_limit"] * 20
+
+
+@pytest.mark.slow
+async def test_stale_klines_still_answer_pings(tmp_path: Path) -> None:
+    async with (
+        paper_here(*options(tmp_path), "--speed", "900") as paper,
+        bybit_client(paper) as me,
+    ):
+        public = await me.stream("public/linear")
+        await public.subscribe("kline.15.BTCUSDT")
+        await plan(paper, "stale_klines", arguments={"bars": 1000})
+        start = len(public.messages)
+        done = paper.mover.bars_done
+        await until(lambda: paper.mover.bars_done >= done + 2, 30)
+        await public.say(op="ping", req_id="9")
+        await public.until(lambda m: m.get("ret_msg") == "pong", start)
+        assert not [m for m in public.messages[start:] if m.get("topic")]
+
+
+@pytest.mark.slow
+async def test_a_seeded_plan_hits_the_same_requests_again(tmp_path: Path) -> None:
+    """Random faults at a rate, the same requests twice: the same ones fail in the same way."""
+
+    async def run() -> list[tuple[str, str]]:
+        random = ("--fault-seed", "5", "--fault-rate", "0.3", "--speed", "1")
+        async with (
+            paper_here(*options(tmp_path), *random, "--rate-limits", "none") as paper,
+            bybit_client(paper) as me,
+        ):
+            for _ in range(30):
+                with contextlib.suppress(BybitError, aiohttp.ClientError, TimeoutError):
+                    async with asyncio.timeout(0.2):
+                        await me.rest.get("/v5/account/info")
+            return [(hit.kind, hit.where) for hit in paper.exchange.faults.hits]
+
+    first = await run()
+    assert first == await run()
+    assert 4 <= len(first) <= 16
+
+
+def test_every_kind_of_fault_is_tested_here() -> None:
+    text = Path(__file__).read_text()
+    assert [kind for kind in KINDS if f'"{kind}"' not in text] == []

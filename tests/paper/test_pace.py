@@ -66,6 +66,7 @@ async def test_nonsense_is_refused(paper: PaperHere, body: dict[str, Any]) -> No
     assert said["error"]
 
 
+@pytest.mark.slow
 async def test_the_bars_that_ticks_show_are_the_recorded_ones(paper: PaperHere) -> None:
     """High, low, close and volume of every ticked bar end where the recording says."""
     seen: dict[int, tuple[float, float, float, float]] = {}

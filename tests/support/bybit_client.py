@@ -94,6 +94,11 @@ class Stream:
         self._arrived = asyncio.Event()
         self._task = asyncio.create_task(self._read())
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self._task.done()
+
     async def _read(self) -> None:
         async for frame in self.socket:
             if frame.type == aiohttp.WSMsgType.TEXT:
