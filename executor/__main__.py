@@ -20,7 +20,8 @@ from executor.core.contract import CommandName
 from executor.errors import JournalError
 from executor.keys import show_keys
 from executor.logs import configure
-from executor.settings import CONFIG_NAME, Settings, load_settings
+from executor.past import show_replay, show_restore
+from executor.settings import CONFIG_NAME, Settings, config_path, load_settings
 from features.errors import InputError
 from features.suggest import unknown_name
 
@@ -33,6 +34,9 @@ Trades the promoted model through ccxt and reports to Redis.
   status   what a running executor says of itself, as JSON
   config   the settings in use, secrets left out, and their hash
   keys     what the API key may do; exit 0 when it is fit for real money, else 1
+  replay   derive every decision of a day again from the journal; exit 1 where one differs
+  restore [BACKUP]
+           put journal, models and configuration of a backup back, else of the newest
   alerts test
            send one message of each level to the configured services
   pause | resume | reset | reload | revert
@@ -53,8 +57,10 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(message.replace("\n", " ") + " (see --help)")
 
 
-WITH_ARGUMENTS: Final = ("alerts", CommandName.SET)
-VERBS: Final = ("run", "check", "status", "config", "keys", "alerts", *NAMES)
+WITH_ARGUMENTS: Final = ("restore", "alerts", CommandName.SET)
+VERBS: Final = (
+    "run", "check", "status", "config", "keys", "alerts", "replay", "restore", *NAMES
+)  # fmt: skip
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,7 +79,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--summary", type=Path, metavar="FILE", help="run: write figures at the end"
     )
-    parser.add_argument("--force", action="store_true", help="set: against the replay's verdict")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="set: against the replay's verdict; restore: move aside the journal that is there",
+    )
+    parser.add_argument("--day", metavar="YYYY-MM-DD", help="replay: a UTC day, else yesterday")
     parser.add_argument("--who", default="cli", help="commands: who gives it (journaled)")
     return parser
 
@@ -93,7 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
         configure(settings.log.level, settings.log.format, settings.secrets(), file)
         match verb:
             case "run":
-                return _run(settings, given.summary)
+                return _run(settings, given.summary, config_path(given.config))
             case "check":
                 return asyncio.run(check(settings))
             case "status":
@@ -102,6 +113,12 @@ def main(arguments: list[str] | None = None) -> int:
                 return asyncio.run(_keys(settings))
             case "alerts":
                 return asyncio.run(_alerts(settings, given.arguments))
+            case "replay":
+                lines, code = show_replay(settings, given.day, SystemClock())
+                return _print(lines, code)
+            case "restore":
+                path = config_path(given.config)
+                return _print(show_restore(settings, path, given.arguments, force=given.force), 0)
             case "config":
                 _show(settings)
                 return 0
@@ -124,11 +141,16 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _run(settings: Settings, summary: Path | None) -> int:
+def _run(settings: Settings, summary: Path | None, config: Path) -> int:
     """Trade; what was imported is left out of garbage collection: shorter pauses, quick end."""
     gc.freeze()
-    code = asyncio.run(App(settings, SystemClock(), summary).run())
+    code = asyncio.run(App(settings, SystemClock(), summary, config).run())
     gc.freeze()
+    return code
+
+
+def _print(lines: list[str], code: int) -> int:
+    print("\n".join(lines))  # noqa: T201 - the answer
     return code
 
 

@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from executor.backup import Backups, Plan, Sources
 from executor.clock import Clock
 from executor.codec import encode
 from executor.core.contract import Keys, Status
@@ -30,7 +31,7 @@ from executor.lease import FileLock, Lease
 from executor.operations import Operations
 from executor.overview import Overview
 from executor.session import Session
-from executor.settings import Settings
+from executor.settings import CONFIG_NAME, Settings
 from executor.supervisor import Supervisor, heed_cancellation
 from executor.vitals import Vitals
 from features.errors import InputError
@@ -47,7 +48,19 @@ log = structlog.get_logger("app")
 class App:
     """One run of the executor."""
 
-    def __init__(self, settings: Settings, clock: Clock, summary: Path | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        summary: Path | None,
+        config: Path = Path(CONFIG_NAME),
+    ) -> None:
+        self._backups = Backups(
+            Sources(journal=settings.journal.path, models=settings.model.store, config=config),
+            Plan(**settings.backup.model_dump()),
+            clock,
+            ready=lambda: self.overview.phase is Status.RUNNING,
+        )
         hearts = Hearts()
         self._settings = settings
         self._clock = clock = BeatingClock(clock, hearts)
@@ -75,7 +88,9 @@ class App:
             )
             log.info("settings", **self._settings.model_dump(mode="json"))
             async with Operations(self._settings, self.overview, self._clock, self._supervisor):
+                backups = asyncio.create_task(self._backups.run())
                 code = await self._until(stop)
+                backups.cancel()
             self._write_summary()
         return code
 

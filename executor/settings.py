@@ -20,6 +20,7 @@ from executor.core.types import Instrument
 from executor.secret_values import parts_of_url
 from executor.settings_sections import (
     Alerts,
+    Backup,
     Control,
     Feed,
     Health,
@@ -61,6 +62,7 @@ class Settings(Section):
     lease: Lease = Lease()
     model: Model = Model()
     journal: Journal = Journal()
+    backup: Backup = Backup()
     health: Health = Health()
     control: Control = Control()
     alerts: Alerts = Alerts()
@@ -99,6 +101,11 @@ def known_keys() -> dict[str, frozenset[str]]:
     return known | {name: frozenset(f.name for f in fields(kind)) for name, kind in risk}
 
 
+def config_path(file: Path | None = None, env: Mapping[str, str] | None = None) -> Path:
+    """Return where the configuration is read from."""
+    return project_root(process_environment() if env is None else env) / (file or CONFIG_NAME)
+
+
 def load_settings(file: Path | None = None, env: Mapping[str, str] | None = None) -> Settings:
     """Return the settings of ``file`` (default `configs/executor.toml`) and the environment.
 
@@ -129,6 +136,7 @@ def load_settings(file: Path | None = None, env: Mapping[str, str] | None = None
         update={
             "model": settings.model.model_copy(update={"store": root / settings.model.store}),
             "journal": settings.journal.model_copy(update={"path": root / settings.journal.path}),
+            "backup": settings.backup.model_copy(update={"folder": root / settings.backup.folder}),
             "log": settings.log.model_copy(
                 update={"file": str(root / settings.log.file) if settings.log.file else ""}
             ),

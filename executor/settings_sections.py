@@ -149,6 +149,14 @@ class Journal(Section):
     path: Path = Path("data/journal.db")
 
 
+class Backup(Section):
+    """Where copies of journal, models and configuration go; ``kept`` 0 makes none."""
+
+    folder: Path = Path("data/backups")
+    interval_ms: int = Field(default=3_600_000, ge=10_000)
+    kept: int = Field(default=30, ge=0)
+
+
 class Health(Section):
     """Where health, status and metrics are served, and what counts as unwell.
 
