@@ -7,6 +7,7 @@ and seed, so every count can be made again.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -146,11 +147,10 @@ def _market(
     catalog = default_catalog()
     histories = _histories(terms, np.random.default_rng(seed), real)
     data = _dataset(histories)
-    if terms.kind != "flipped":
-        # The stated warm-up is longer than what has no number yet: leave out the difference.
-        surplus = catalog.warmup_bars - data.markets[0].first
-        histories = [(candles.slice(surplus, candles.n), f) for candles, f in histories]
-        data = _dataset(histories)
+    # The stated warm-up is longer than what has no number yet: leave out the difference.
+    surplus = max(0, catalog.warmup_bars - data.markets[0].first)
+    histories = [(candles.slice(surplus, candles.n), f) for candles, f in histories]
+    data = _dataset(histories)
     borders = cuts(data)
     trial = Trial(
         first_ms=borders.first_ms,
@@ -177,7 +177,7 @@ def _market(
 def _dataset(histories: Histories) -> Dataset:
     catalog = default_catalog()
     markets = [
-        build_market(f"S{number:02d}USDT", candles, funding, catalog, days_min=30.0)
+        build_market(f"S{number:02d}USDT", candles, funding, catalog, days_min=-inf)
         for number, (candles, funding) in enumerate(histories)
     ]
     return make_dataset(catalog, markets, "one_hot")
@@ -187,12 +187,11 @@ def _histories(terms: Terms, rng: np.random.Generator, real: Histories | None) -
     if terms.kind == "flipped":
         if real is None:
             raise InputError("flipped markets need real candles; give a folder of them")
-        return sign_flipped(real, rng)
+        return sign_flipped(_window(real, rng, terms), rng)
     made = driftless(
         rng,
         symbols=terms.symbols,
-        bars=round(terms.days / terms.judged_share * DAY_MS / terms.interval_ms)
-        + default_catalog().warmup_bars,
+        bars=_bars(terms),
         interval_ms=terms.interval_ms,
         start_ms=START_MS,
     )
@@ -201,3 +200,18 @@ def _histories(terms: Terms, rng: np.random.Generator, real: Histories | None) -
     if terms.kind == "tide down":
         return drifting(made, -1.0)
     return made
+
+
+def _bars(terms: Terms) -> int:
+    """Return the bars of a market: warm-up, what is learnt from first, and the judged days."""
+    usable = terms.days / terms.judged_share * DAY_MS / terms.interval_ms
+    return round(usable) + default_catalog().warmup_bars
+
+
+def _window(real: Histories, rng: np.random.Generator, terms: Terms) -> Histories:
+    """Return a stretch of real histories of the market's length, begun anywhere."""
+    n, bars = real[0][0].n, _bars(terms)
+    if n < bars:
+        raise InputError(f"flipped markets need {bars} bars of real candles, there are {n}")
+    first = int(rng.integers(0, n - bars + 1))
+    return [(candles.slice(first, first + bars), f) for candles, f in real[: terms.symbols]]

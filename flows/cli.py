@@ -63,6 +63,7 @@ COMMANDS: Final = (
         MODELS,
         "Trade recorded candles with a version or a parameter file, or two side by side.",
     ),
+    ("gate", "gate:app", MODELS, "Measure the gate itself; list every use of it."),
     ("models", "models:models", MODELS, "List the model's versions."),
     ("promote", "models:promote", MODELS, "Make a version the champion: the executor trades it."),
     ("rollback", "models:rollback", MODELS, "Return to the champion before."),
