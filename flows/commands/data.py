@@ -92,6 +92,8 @@ def ingest(
     settings = load_settings()
     if days is not None and days < 1:
         raise InputError(f"--days: {days} is too few; give 1 or more")
+    if interval is not None:
+        interval_ms(interval)
     if from_files is not None:
         reading = Reading(columns=_columns(column), naive_is_utc=naive_is_utc, now_ms=now_ms())
         return _import(settings, from_files, venue or settings.venue.id, reading, json)

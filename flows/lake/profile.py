@@ -16,6 +16,7 @@ from flows.lake.settlements import missing_settlements
 # A bar with one of these is put aside: it is left out of candles, so it becomes a gap.
 QUARANTINED = ("bad_price", "crossed", "torn", "spike", "frozen", "volume")
 RESTATED_MIN = 1e-4  # one basis point
+NOISE_SHARE = 1 / 8
 AGREEMENT = 1e-4  # closes, highs and lows of two intervals may differ by one basis point
 
 
@@ -48,9 +49,9 @@ def profile(inputs: Inputs, rules: Rules) -> Profile:
         ``days`` has one row for every day from the first bar's to the last bar's, with ``day``
         (date), ``expected``, ``bars`` and ``missing`` (bars), ``gaps`` (runs of missing bars), one
         count for every kind of defect, ``untraded``, ``quarantined``, ``restated``,
-        ``funding_expected``, ``funding_missing`` (settlements), ``mark_bp`` (median distance of
-        close and mark price in basis points, null without mark), ``compared`` and
-        ``disagreeing`` (bars held against another stored interval).
+        ``funding_expected``, ``funding_missing`` (settlements), ``mark_bp`` (how far closes lie off
+        the mark price in basis points, null without mark), ``compared`` and ``disagreeing`` (bars
+        held against another stored interval).
     """
     flags = flag(inputs.candles, inputs.step_ms, rules)
     if flags.is_empty():
@@ -131,7 +132,11 @@ def _funding(inputs: Inputs, flags: pl.DataFrame) -> pl.DataFrame:
 
 
 def _mark(inputs: Inputs) -> pl.DataFrame:
-    """Measure how far closes are from the mark price; another market's closes are far off."""
+    """Measure how far closes are from the mark price; another market's closes are far off.
+
+    By the day's median with its sign: another market lies to one side for hours, while the noise of
+    a thin book lies to both. Noise counts an eighth, so that anything wild still stands out.
+    """
     schema = {"close_ms": pl.Int64, "mark": pl.Float64}
     marks = pl.concat(
         [
@@ -144,8 +149,11 @@ def _mark(inputs: Inputs) -> pl.DataFrame:
     ).unique("close_ms")
     close_ms = pl.col("open_ms") + inputs.step_ms
     both = inputs.candles.select("open_ms", "close", close_ms=close_ms).join(marks, on="close_ms")
-    distance = ((pl.col("close") / pl.col("mark") - 1).abs() * 1e4).fill_nan(None)
-    return both.group_by(day=pl.col("open_ms") // DAY_MS).agg(mark_bp=distance.median())
+    distance = ((pl.col("close") / pl.col("mark") - 1) * 1e4).fill_nan(None)
+    aside, noise = distance.median().abs(), distance.abs().median() * NOISE_SHARE
+    return both.group_by(day=pl.col("open_ms") // DAY_MS).agg(
+        mark_bp=pl.max_horizontal(aside, noise)
+    )
 
 
 def _agreement(inputs: Inputs) -> pl.DataFrame:

@@ -25,7 +25,7 @@ class Thresholds:
     coverage_min: float = 0.95
     quarantined_max: float = 0.02  # of the bars
     funding_missing_max: float = 0.01  # of the settlements
-    mark_bp_max: float = 2.5  # a day's median distance of close and mark
+    mark_bp_max: float = 2.5  # how far a day's closes lie off the mark price
     mark_days_max: float = 0.2  # of the days may lie above it
     disagreeing_max: float = 0.05  # of the bars held against another interval
     restated_max: float = 0.02  # of the bars
@@ -99,7 +99,7 @@ def checks_for(days: pl.DataFrame, limits: Thresholds) -> list[Check]:
             severity="fail",
             mostly=1 - limits.mark_days_max,
             reason="closes do not follow the mark price ({observed:.1f} bp apart on the median "
-            "day, at most {bound:.1f}): this is another market, such as spot",
+            "day, at most {bound:.1f}): this is another market, such as spot, or in local time",
         ),
         _sum(
             "agreement",

@@ -189,6 +189,25 @@ def test_a_perpetuals_file_that_is_really_spot_is_found(symbol, days, witness):
     assert "another market" in words
 
 
+@pytest.mark.parametrize(
+    ("noise_bp", "basis_bp", "expected"),
+    [
+        (0.0, 0.0, "pass"),
+        (6.0, 0.0, "pass"),
+        (6.0, 5.0, "fail"),
+        (0.0, -3.0, "fail"),
+        (60, 0, "fail"),
+    ],
+)
+def test_the_noise_of_a_thin_book_is_no_other_market(noise_bp, basis_bp, expected):
+    """Noise lies on both sides of the mark price; another market lies to one."""
+    inputs = clean()
+    rng = np.random.default_rng(4)
+    off = 1 + (basis_bp + noise_bp * rng.standard_normal(inputs.candles.height)) / 1e4
+    mark = inputs.candles.select("open_ms", "open", "high", "low", close=pl.col("close") * off)
+    assert reasons_of(changed(inputs, marks={STEP: mark}))[0] == expected
+
+
 def test_a_restatement_of_a_basis_point_is_counted_and_less_is_not(tmp_path):
     lake, frame = Lake(tmp_path), made(40 * 96)
     lake.upsert_candles("bybit", "BTCUSDT", "15m", frame)
