@@ -5,7 +5,6 @@ part of the venue's protocol: a client that trades needs only ``acknowledge``. R
 a 400 with one line; nothing here waits.
 """
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from aiohttp import web
 
 from executor.paper.assembly import Assembly
 from executor.paper.faults import KINDS, fault_of
-from executor.paper.params import Params
+from executor.paper.params import Params, json_of
 from executor.paper.replies import order_row, position_row, wallet_row
 from executor.paper.venue.errors import VenueError
 from executor.paper.venue.margin import totals, view
@@ -133,8 +132,8 @@ class Control:
 
 async def _body(request: web.Request) -> Params:
     try:
-        values = json.loads(await request.text() or "{}")
-    except (ValueError, RecursionError, web.HTTPRequestEntityTooLarge):
+        values = json_of((await request.read()).decode() or "{}")
+    except (UnicodeDecodeError, web.HTTPRequestEntityTooLarge, web.RequestPayloadError):
         values = None
     if not isinstance(values, dict):
         raise InputError("the body is not a JSON object")

@@ -62,6 +62,16 @@ KINDS: Mapping[str, str] = {**REQUEST, **STREAM, **ORDER, **MARKET}
 RANDOM_KINDS = ("http", "retcode", "disconnect", "hang_after", "slow", "ws_drop", "ws_duplicate")
 HITS_KEPT = 10_000
 WORDS_MAX = 300
+# Arguments that are numbers, with their least and greatest value.
+NUMBERS = {
+    "status": (200, 599),
+    "code": (0, 1e9),
+    "seconds": (0, 1e6),
+    "ms": (-1e12, 1e12),
+    "fraction": (0, 1),
+    "bars": (0, 1e9),
+}
+COUNT_MAX = 1_000_000
 HANG_SECONDS = 60.0
 SERVER_ERROR = 10016
 
@@ -83,6 +93,10 @@ class Fault:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError(unknown_name("fault", self.kind, KINDS))
+        for name, (least, most) in NUMBERS.items():
+            if name in self.arguments and not least <= self.number(name, 0.0) <= most:
+                given = self.arguments[name]
+                raise InputError(f"fault {self.kind}: {name} is {given!r}; {least:g} to {most:g}")
 
     def as_values(self) -> dict[str, Any]:
         """Return the fault as ``fault_of`` reads it."""
@@ -177,7 +191,7 @@ def fault_of(params: Params) -> Fault:
     return Fault(
         kind=params.needed("kind"),
         match=params.text("match"),
-        count=max(1, params.integer("count", 1)),
+        count=max(1, min(COUNT_MAX, params.integer("count", 1))),
         bar=max(0, params.integer("bar", 0)),
         arguments=params.mapping("arguments"),
     )

@@ -5,11 +5,10 @@ a result: replaying the same entries gives the same state, to the byte of the ev
 entry is on disk before it is acted on; a last line that was cut off never happened.
 """
 
+import json
 from io import BufferedWriter
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from features.errors import InputError
 
@@ -52,7 +51,7 @@ class Journal:
                 f"journal {self._path.name} is of another run: {', '.join(names)} differ; "
                 "give its options, or another file"
             )
-        kept = b"".join(orjson.dumps(line) + b"\n" for line in self._lines)
+        kept = b"".join(map(_line, self._lines))
         self._path.write_bytes(kept)
         self._file = self._path.open("ab")
         if known is None:
@@ -65,13 +64,18 @@ class Journal:
 
     def _append(self, line: Any) -> None:
         if self._file is not None:
-            self._file.write(orjson.dumps(line) + b"\n")
+            self._file.write(_line(line))
             self._file.flush()
 
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
             self._file.close()
+
+
+def _line(value: Any) -> bytes:
+    # Not orjson: what a client sent may hold numbers of any length.
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
 
 def _whole_lines(path: Path) -> list[Any]:
@@ -81,8 +85,8 @@ def _whole_lines(path: Path) -> list[Any]:
     lines: list[Any] = []
     for raw in path.read_bytes().split(b"\n")[:-1]:
         try:
-            lines.append(orjson.loads(raw))
-        except orjson.JSONDecodeError:
+            lines.append(json.loads(raw))
+        except ValueError:
             break
     if lines and not isinstance(lines[0], dict):
         raise InputError(f"{path.name} is no journal of tribar-paper; give another file")

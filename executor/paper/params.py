@@ -5,15 +5,41 @@ Rule: whatever a client sends becomes a value or a ``VenueError`` 10001; nothing
 raise anything else here.
 """
 
+import json
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
+from urllib.parse import parse_qsl
 
 from executor.paper.venue.errors import PARAMS_ERROR, VenueError
 from executor.paper.venue.orders import ZERO
 
+FIELDS_MAX = 100
 NUMBER_LENGTH_MAX = 40
 INTEGER_MAX = 1 << 62
+
+
+def json_of(text: str) -> Any:
+    """Return the value of a client's JSON text, fractions as they are written.
+
+    None where it is no JSON, is nested too deep or holds half a character (a lone surrogate), which
+    no reply could show again.
+    """
+    try:
+        value = json.loads(text, parse_float=str)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def query_of(text: str) -> dict[str, str]:
+    """Return the parameters of a query; the last of a name counts."""
+    try:
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=FIELDS_MAX))
+    except ValueError:
+        raise VenueError(PARAMS_ERROR, "params error: too many parameters") from None
 
 
 def _refuse(name: str, problem: str) -> VenueError:

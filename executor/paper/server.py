@@ -6,10 +6,8 @@ venue's form; only a path that does not exist gets a plain 404.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import parse_qsl
 
 import orjson
 from aiohttp import web
@@ -20,7 +18,7 @@ from executor.paper.calls import Call
 from executor.paper.exchange import Exchange
 from executor.paper.faults import HANG_SECONDS, REQUEST, SERVER_ERROR, WORDS_MAX, Fault
 from executor.paper.limits import TOO_MANY_VISITS, Allowance
-from executor.paper.params import Params
+from executor.paper.params import Params, json_of, query_of
 from executor.paper.signature import authenticate
 from executor.paper.venue.errors import PARAMS_ERROR, VenueError
 
@@ -52,7 +50,7 @@ class Rest:
             return web.Response(status=503, text="<html>503 Service Temporarily Unavailable</html>")
         try:
             body = (await request.read()).decode()
-        except (web.HTTPRequestEntityTooLarge, UnicodeDecodeError):
+        except (web.HTTPRequestEntityTooLarge, web.RequestPayloadError, UnicodeDecodeError):
             return self._reply(PARAMS_ERROR, "params error: body invalid", {}, None)
         words = (body or request.rel_url.raw_query_string)[:WORDS_MAX]
         where = f"{request.method} {request.path}"
@@ -107,9 +105,8 @@ class Rest:
             if account is not None and request.method == "POST":
                 result = self._commands.call(request.path, account, _object(body))
             else:
-                values = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=100))
                 endpoint = PRIVATE.get(key) or rest_market.ENDPOINTS[key]
-                result = endpoint(Call(exchange, Params(values), account))
+                result = endpoint(Call(exchange, Params(query_of(query)), account))
         except VenueError as error:
             return self._reply(error.code, error.message, {}, allowance)
         return self._reply(0, "OK", result, allowance)
@@ -133,10 +130,7 @@ class Rest:
 
 def _object(body: str) -> dict[str, Any]:
     """Return the JSON object of a body, its fractions as they are written."""
-    try:
-        values = json.loads(body or "{}", parse_float=str)
-    except (ValueError, RecursionError):
-        values = None
+    values = json_of(body or "{}")
     if not isinstance(values, dict):
         raise VenueError(PARAMS_ERROR, "params error: body is not a JSON object")
     return values

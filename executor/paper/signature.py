@@ -25,6 +25,12 @@ def sign(secret: str, payload: str) -> str:
     return hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
 
 
+def _header(headers: Mapping[str, str], name: str) -> str:
+    """Return a header; one with bytes that no client of the venue sends is never right."""
+    value = headers.get(name, "")
+    return value if value.isascii() else "?"
+
+
 def authenticate(
     accounts: Mapping[str, Account], headers: Mapping[str, str], payload: str, now_ms: int
 ) -> Account:
@@ -35,9 +41,9 @@ def authenticate(
     VenueError
         10003 unknown key, 10002 time outside the window, 10004 signature wrong.
     """
-    key = headers.get("X-BAPI-API-KEY", "")
-    stamp = headers.get("X-BAPI-TIMESTAMP", "")
-    window = headers.get("X-BAPI-RECV-WINDOW", "") or str(RECV_WINDOW_MS)
+    key = _header(headers, "X-BAPI-API-KEY")
+    stamp = _header(headers, "X-BAPI-TIMESTAMP")
+    window = _header(headers, "X-BAPI-RECV-WINDOW") or str(RECV_WINDOW_MS)
     account = accounts.get(key)
     if account is None:
         raise VenueError(BAD_KEY, "API key is invalid.")
@@ -52,7 +58,7 @@ def authenticate(
             f"req_timestamp[{stamp}],server_timestamp[{now_ms}],recv_window[{window}]",
         )
     wanted = sign(account.secret, stamp + key + window + payload)
-    given = headers.get("X-BAPI-SIGN", "")
+    given = _header(headers, "X-BAPI-SIGN")
     if not hmac.compare_digest(wanted.encode(), given.encode()):
         raise VenueError(BAD_SIGN, f"error sign! origin_string[{stamp}{key}{window}{payload}]")
     return account

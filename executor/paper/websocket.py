@@ -11,7 +11,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import orjson
 from aiohttp import WSMsgType, web
 
 from executor.paper.commands import Commands
@@ -19,6 +18,7 @@ from executor.paper.exchange import Exchange
 from executor.paper.faults import HANG_SECONDS, REQUEST, SERVER_ERROR, WORDS_MAX, Fault
 from executor.paper.hub import Connection, framed
 from executor.paper.limits import TOO_MANY_VISITS
+from executor.paper.params import json_of
 from executor.paper.signature import authenticate_socket
 from executor.paper.topics import first_message, parse_topic
 from executor.paper.venue.errors import PARAMS_ERROR, VenueError
@@ -87,10 +87,7 @@ def handler(exchange: Exchange, commands: Commands, kind: str) -> Callable[[web.
 
 def _receive(exchange: Exchange, connection: Connection, raw: str, answer: Answer) -> None:
     """Answer one text frame."""
-    try:
-        frame = json.loads(raw)
-    except (ValueError, RecursionError):
-        frame = None
+    frame = json_of(raw)
     if not isinstance(frame, dict) or not isinstance(frame.get("op"), str):
         reply: Frame | None = _failed(connection, "error:invalid op", {})
     else:
@@ -206,7 +203,7 @@ def _trade(
         return pong | {"connId": connection.name}
     fault = None
     if op in ORDER_OPS:
-        words = orjson.dumps(frame.get("args"), default=str)[:WORDS_MAX].decode(errors="replace")
+        words = json.dumps(frame.get("args"))[:WORDS_MAX]
         where = f"WS /v5/{op.replace('.', '/')}"
         fault = exchange.faults.take(REQUEST, where, words, exchange.state.now_ms)
     if fault is None:

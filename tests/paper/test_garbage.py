@@ -28,6 +28,7 @@ MANY = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+LONG = settings(MANY, max_examples=5_000)
 GETS = sorted(path for method, path in rest_market.ENDPOINTS if method == "GET")
 SIGNED_GETS = sorted(path for method, path in ENDPOINTS if method == "GET")
 POSTS = sorted(path for method, path in ENDPOINTS if method == "POST")
@@ -43,9 +44,11 @@ WORDS = """
     ISOLATED_MARGIN 1_000 ١٢٣"""
 OPS = "subscribe unsubscribe auth ping order.create order.amend order.cancel order.fly"
 NAMES = st.sampled_from(FIELDS.split())
+# Lone surrogates too: JSON can hold them, UTF-8 cannot.
+ODD = st.text(st.characters(codec=None, categories=None), max_size=10)
 TEXTS = st.one_of(st.text(max_size=40), st.sampled_from(WORDS.split()))
 VALUES = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), TEXTS),
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), TEXTS, ODD),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)
     ),
@@ -71,9 +74,10 @@ LIKELY = st.fixed_dictionaries(
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def paper() -> AsyncIterator[PaperHere]:
+async def paper(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PaperHere]:
     options = ("--history", "300", "--bars", "50", "--rate-limits", "none", "--speed", "1")
-    async with paper_here(*options) as served:
+    journal = tmp_path_factory.mktemp("garbage") / "journal"
+    async with paper_here(*options, "--journal", str(journal)) as served:
         yield served
 
 
@@ -99,18 +103,20 @@ async def still_trades(me: Client) -> None:
     await me.rest.post("/v5/order/cancel", **query)
 
 
-@MANY
-@given(path=st.sampled_from(GETS + SIGNED_GETS), params=st.dictionaries(NAMES, TEXTS, max_size=8))
-async def test_any_query(me: Client, path: str, params: dict[str, str]) -> None:
+QUERIES = given(
+    path=st.sampled_from(GETS + SIGNED_GETS), params=st.dictionaries(NAMES, TEXTS, max_size=8)
+)
+BODIES = given(path=st.sampled_from(POSTS), body=st.one_of(LIKELY, OBJECTS, VALUES))
+
+
+async def ask(me: Client, path: str, params: dict[str, str]) -> None:
     query = urlencode(params)
     url = f"{me.rest.url}{path}?{query}"
     async with me.session.get(url, headers=me.rest.headers(query)) as reply:
         await checked(reply)
 
 
-@MANY
-@given(path=st.sampled_from(POSTS), body=st.one_of(LIKELY, OBJECTS, VALUES))
-async def test_any_body(me: Client, path: str, body: Any) -> None:
+async def send(me: Client, path: str, body: Any) -> None:
     text = json.dumps(body)
     async with me.session.post(
         me.rest.url + path, data=text, headers=me.rest.headers(text)
@@ -118,6 +124,32 @@ async def test_any_body(me: Client, path: str, body: Any) -> None:
         await checked(reply)
     for account in (await dump(me))["accounts"].values():
         assert float(account["wallet"]["totalWalletBalance"]) >= 0
+
+
+@MANY
+@QUERIES
+async def test_any_query(me: Client, path: str, params: dict[str, str]) -> None:
+    await ask(me, path, params)
+
+
+@MANY
+@BODIES
+async def test_any_body(me: Client, path: str, body: Any) -> None:
+    await send(me, path, body)
+
+
+@pytest.mark.soak
+@LONG
+@QUERIES
+async def test_any_query_at_length(me: Client, path: str, params: dict[str, str]) -> None:
+    await ask(me, path, params)
+
+
+@pytest.mark.soak
+@LONG
+@BODIES
+async def test_any_body_at_length(me: Client, path: str, body: Any) -> None:
+    await send(me, path, body)
 
 
 async def dump(me: Client) -> dict[str, Any]:
@@ -191,21 +223,14 @@ async def test_unknown_paths_and_methods(me: Client) -> None:
     await still_trades(me)
 
 
-@pytest.mark.parametrize("kind", ["public/linear", "private", "trade"])
-@MANY
-@given(
+FRAMES = given(
     frame=st.one_of(
         st.text(max_size=60),
         st.builds(json.dumps, VALUES),
         st.builds(
             json.dumps,
             st.fixed_dictionaries(
-                {
-                    "op": st.one_of(
-                        st.sampled_from(OPS.split()),
-                        VALUES,
-                    )
-                },
+                {"op": st.one_of(st.sampled_from(OPS.split()), VALUES)},
                 optional={
                     "args": st.one_of(VALUES, st.lists(st.one_of(TEXTS, LIKELY), max_size=3)),
                     "req_id": VALUES,
@@ -216,16 +241,105 @@ async def test_unknown_paths_and_methods(me: Client) -> None:
         ),
     )
 )
-async def test_any_frame(me: Client, kind: str, frame: str) -> None:
+
+
+async def say(me: Client, kind: str, frame: str) -> None:
+    """Send a frame to a socket that is logged in where it can be; it must live on."""
     async with me.session.ws_connect(f"{me.ws}/v5/{kind}") as socket:
+        if kind != "public/linear":
+            expires = "9999999999999"
+            sign = hmac_hex("paper", f"GET/realtime{expires}")
+            await socket.send_json({"op": "auth", "args": ["paper", expires, sign]})
         await socket.send_str(frame)
         await socket.send_str('{"op": "ping", "req_id": "last"}')
-        async with asyncio.timeout(5):
+        pongs = 0
+        async with asyncio.timeout(30):
             async for message in socket:
                 said = json.loads(message.data)
                 assert isinstance(said, dict)
-                if said.get("op") == "pong" or said.get("ret_msg") == "pong":
+                pongs += said.get("op") == "pong" or said.get("ret_msg") == "pong"
+                if pongs:
                     break
+        assert pongs
+
+
+@pytest.mark.parametrize("kind", ["public/linear", "private", "trade"])
+@MANY
+@FRAMES
+async def test_any_frame(me: Client, kind: str, frame: str) -> None:
+    await say(me, kind, frame)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", ["public/linear", "private", "trade"])
+@LONG
+@FRAMES
+async def test_any_frame_at_length(me: Client, kind: str, frame: str) -> None:
+    await say(me, kind, frame)
+
+
+def by_hand(method: str, path: str, headers: dict[str, bytes], body: bytes = b"") -> bytes:
+    """Return an HTTP request as no library would send it."""
+    lines = [f"{method} {path} HTTP/1.1".encode(), b"Host: x", b"Connection: close"]
+    lines += [name.encode() + b": " + value for name, value in headers.items()]
+    if body:
+        lines.append(b"Content-Length: %d" % len(body))
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+@pytest.mark.parametrize(
+    ("path", "changed", "body", "code"),
+    [
+        ("/v5/market/tickers?" + "&".join(f"a{n}=1" for n in range(150)), {}, b"", 10001),
+        ("/v5/market/tickers?symbol=%ff%zz", {}, b"", 10001),
+        ("/v5/order/create", {"X-BAPI-SIGN": b"\xff\xfe"}, b"{}", 10004),
+        ("/v5/order/create", {"X-BAPI-API-KEY": b"\xff"}, b"{}", 10003),
+        ("/v5/order/create", {"X-BAPI-TIMESTAMP": b"\xff1"}, b"{}", 10002),
+        ("/v5/order/create", {"X-BAPI-RECV-WINDOW": b"\xff"}, b"{}", 10002),
+        ("/v5/order/create", {"Content-Encoding": b"gzip"}, b"nonsense", 10001),
+        ("/v5/order/create", {}, b'{"category": "linear", "symbol": "\\ud800"}', 10001),
+        ("/v5/order/create", {}, b'{"category": "linear", "symbol": 1%s}' % (b"0" * 40), 10001),
+        ("/v5/order/create", {}, b'{"qty": %s}' % (b"1" * 6000), 10001),
+        ("/v5/order/create", {}, b'{"category": "linear", "qty": NaN}', 10001),
+    ],
+)
+async def test_requests_that_no_library_would_send(
+    me: Client, path: str, changed: dict[str, bytes], body: bytes, code: int
+) -> None:
+    signed = {n: v.encode() for n, v in me.rest.headers(body.decode()).items()}
+    method = "POST" if body else "GET"
+    reply = await raw(me, by_hand(method, path, {**signed, **changed}, body))
+    assert reply.startswith(b"HTTP/1.1 200 ")
+    assert json.loads(reply.split(b"\r\n\r\n", 1)[1])["retCode"] == code
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"GET /v5/market/time HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
+        b"POST /v5/order/create HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+        b"POST /v5/order/create HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"FOO /v5/market/time HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /v5/private HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        b"GET /v5/market/tickers?symbol=\x00 HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+    ids=["tls", "long header", "length", "chunk", "method", "half a handshake", "nul"],
+)
+async def test_what_is_no_http_is_a_bad_request(me: Client, request_: bytes) -> None:
+    assert b" 400 " in (await raw(me, request_)).split(b"\r\n")[0]
+    await still_trades(me)
+
+
+async def raw(me: Client, request: bytes) -> bytes:
+    """Send bytes over a connection of their own and return what comes back."""
+    port = int(me.rest.url.rsplit(":", 1)[1])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    async with asyncio.timeout(30):
+        reply = await reader.read(1 << 20)
+    writer.close()
+    return reply
 
 
 async def test_binary_and_huge_frames_end_only_their_own_socket(me: Client) -> None:
