@@ -80,6 +80,16 @@ def test_macd() -> None:
 def test_atr() -> None:
     found = run(volatility.atr, volatility.atr_start(14), "high", "low", "close")
     assert_equals(found, "ATR_14")
+    close = data()[0]["close"]
+    share = [volatility.ratio(0, *pair)[1] for pair in zip(found, close, strict=True)]
+    assert_equals(100.0 * np.array(share), "NATR_14")
+
+
+def test_true_range() -> None:
+    columns, reference = data()
+    bars = zip(columns["close"][:-1], columns["high"][1:], columns["low"][1:], strict=True)
+    found = [momentum.true_range(*bar) for bar in bars]
+    np.testing.assert_allclose(found, reference["TRANGE"][1:], rtol=RELATIVE)
 
 
 def test_directional_movement() -> None:
