@@ -15,9 +15,11 @@ import pytest
 
 from executor.core.contract import Refusal
 from executor.core.events import BarClosed
+from executor.core.model import BarrierSpec
 from executor.core.params import DAY_MS
 from executor.core.state import TradingState
 from executor.core.types import Leg, Order, OrderIntent, OrderStatus
+from executor.counters import Counters
 from executor.model_changes import ModelChanges
 from executor.surroundings import Surroundings
 from executor.venue_rows import free_margin
@@ -89,6 +91,10 @@ class Room:
         event = BarClosed(close_ms=desk.close_ms, bars=(shown,))
         outcome = desk.do(replace(event, facts=around.facts(event)))
         (decision,) = outcome.decisions
+        counters = Counters()
+        counters.note_outcome(outcome)
+        refused = {} if outcome.intents else {decision.reason: 1}
+        assert (counters.refused, counters.orders) == (refused, len(outcome.intents))
         assert len(outcome.intents) == (decision.verdict == "enter")
         assert [r.reason for r in outcome.refusals] == (
             [] if outcome.intents else [decision.reason]
@@ -143,6 +149,11 @@ def dear(room: Room) -> None:
 def another_library(room: Room) -> None:
     info = model_info([BTC], library="0.9")
     room.desk = Desk(model=FixedModel(info))
+
+
+def no_stop(room: Room) -> None:
+    barriers = BarrierSpec(profit=0.02, loss=1.0, horizon_bars=8)  # a stop at zero is none
+    room.desk = Desk(model=FixedModel(model_info([BTC], barriers=barriers)))
 
 
 def old_model(room: Room) -> None:
@@ -206,6 +217,7 @@ def seen_before(room: Room) -> None:
         pytest.param(instruments(trading=False), Refusal.INSTRUMENT, id="14 status"),
         pytest.param(instruments(notional_min=1e5), Refusal.NOTIONAL_MIN, id="15 notional"),
         pytest.param(instruments(lot=100.0), Refusal.SIZE_ZERO, id="15 below the lot"),
+        pytest.param(no_stop, Refusal.STOP_MISSING, id="16 no stop"),
         pytest.param(limited(stop_distance_max=0.001), Refusal.STOP_DISTANCE, id="16 distance"),
         pytest.param(limited(maintenance_margin=0.33), Refusal.LIQUIDATION, id="16 liquidation"),
         pytest.param(part("venue", free_margin=1.0), Refusal.MARGIN, id="17 margin"),
