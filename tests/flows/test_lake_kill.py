@@ -64,7 +64,8 @@ def kill_and_resume(folder, url, venue, seed: int, kills: int) -> int:
     return done
 
 
-def run_seeds(tmp_path, seeds: range, kills: int) -> int:
+def run_seeds(tmp_path, seeds: range, kills: int, wanted: int) -> int:
+    """Run seed after seed until `wanted` runs were killed: some end before their moment comes."""
     killed = 0
     venue = venue_of(3300, SYMBOLS)
     venue.page_max = 120
@@ -73,6 +74,8 @@ def run_seeds(tmp_path, seeds: range, kills: int) -> int:
         whole = {s: rows_of(Lake(tmp_path / "whole"), s) for s in SYMBOLS}
         assert whole["BTCUSDT"]["candles"] == venue.bars["BTCUSDT", STEP][:-1]
         for seed in seeds:
+            if killed >= wanted:
+                break
             folder = tmp_path / f"seed{seed}"
             killed += kill_and_resume(folder, url, venue, seed, kills)
             assert {s: rows_of(Lake(folder), s) for s in SYMBOLS} == whole, f"seed {seed}"
@@ -80,11 +83,11 @@ def run_seeds(tmp_path, seeds: range, kills: int) -> int:
 
 
 @pytest.mark.slow
-def test_six_kills_lose_nothing(tmp_path):
-    assert run_seeds(tmp_path, range(2), kills=3) >= 4
+def test_a_few_kills_lose_nothing(tmp_path):
+    assert run_seeds(tmp_path, range(6), kills=3, wanted=4) >= 4
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_fifty_kills_lose_nothing(tmp_path):
-    assert run_seeds(tmp_path, range(100, 118), kills=3) >= 50
+    assert run_seeds(tmp_path, range(100, 150), kills=3, wanted=50) >= 50
