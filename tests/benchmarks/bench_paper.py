@@ -63,13 +63,13 @@ class Load:
 @contextmanager
 def exchange(load: Load) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """Run the exchange and give its process and its addresses."""
-    process = subprocess.Popen(load.command(), cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield process, json.loads(process.stdout.readline())
-    finally:
-        process.terminate()
-        process.wait(20)
+    with subprocess.Popen(load.command(), cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process, json.loads(process.stdout.readline())
+        finally:
+            process.terminate()
+            process.wait(20)
 
 
 def described(where: dict[str, Any], load: Load) -> dict[str, Any]:
@@ -88,16 +88,26 @@ def described(where: dict[str, Any], load: Load) -> dict[str, Any]:
         lots[symbol] = f"{(int(12 / price / step) + 1) * step:.3f}"
         low[symbol] = f"{price * 0.6:.{places}f}"
     return {
-        **{"url": where["url"], "ws": where["ws"], "symbols": load.names, "code": "1"},
-        **{"lots": lots, "low": low, "keys": load.keys, "clients": load.clients},
-        **{"rate": load.rate, "warm_seconds": load.warm_seconds, "seconds": load.seconds},
+        "url": where["url"],
+        "ws": where["ws"],
+        "symbols": load.names,
+        "code": "1",
+        "lots": lots,
+        "low": low,
+        "keys": load.keys,
+        "clients": load.clients,
+        "rate": load.rate,
+        "warm_seconds": load.warm_seconds,
+        "seconds": load.seconds,
     }
 
 
 def client(part: str, told: dict[str, Any]) -> dict[str, Any]:
     """Run one program of clients and return what it found."""
     command = [sys.executable, "-m", "tests.benchmarks.paper_clients", part, json.dumps(told)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"{part}: {done.stderr.strip().splitlines()[-1]}")
     return dict(json.loads(done.stdout))
@@ -143,7 +153,9 @@ def measured(load: Load) -> dict[str, float]:
 
 def run(folder: Path, rounds: int, reps: int) -> Report:
     """Measure ours; there is no peer that speaks Bybit v5 with private streams."""
-    conditions = f"{SYMBOLS} symbols, 1m at 60×, {CLIENTS} clients, {RATE} orders/s for {SECONDS:g} s"
+    conditions = (
+        f"{SYMBOLS} symbols, 1m at 60×, {CLIENTS} clients, {RATE} orders/s for {SECONDS:g} s"
+    )
     found = Report(f"paper exchange: {conditions}")
     command = ("-m", "tests.benchmarks.bench_paper", str(folder), str(reps))
     found.measure([Contender("ours", command)], min(rounds, 1))

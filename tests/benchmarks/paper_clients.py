@@ -130,9 +130,7 @@ class Trader:
         """Cancel the oldest resting order where there are enough."""
         if len(self.resting) > RESTING_MOST:
             symbol, order_id = self.resting.popleft()
-            await self.ask(
-                "cancel", {"category": "linear", "symbol": symbol, "orderId": order_id}
-            )
+            await self.ask("cancel", {"category": "linear", "symbol": symbol, "orderId": order_id})
 
 
 async def trade(load: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tests.benchmarks import bench_features, bench_indicators, bench_labels, bench_lake
+from tests.benchmarks import (
+    bench_features,
+    bench_indicators,
+    bench_labels,
+    bench_lake,
+    bench_paper,
+)
 from tests.benchmarks.suite import Report
 
 SUITES = {
@@ -25,6 +31,7 @@ SUITES = {
     "indicators": bench_indicators.run,
     "features": bench_features.run,
     "lake": bench_lake.run,
+    "paper": bench_paper.run,
 }
 VERDICT = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
 
