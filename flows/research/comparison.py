@@ -10,13 +10,12 @@ import numpy as np
 
 from executor.core.bundle import ModelBundle
 from executor.core.model import ModelInfo, Request
-from features.funding import settled_between
 from features.signals import Signal
 from features.signals_batch import signals_batch
-from features.stream import FeatureStream
-from features.types import FloatArray, Funding
+from features.types import FloatArray
 from flows.research.economics import Expectation, wishes
-from flows.research.market import Dataset, Market
+from flows.research.market import Dataset
+from flows.research.parity import unequal_features
 from flows.research.recipe import HOUR_MS, BarrierParams, Recipe
 from flows.research.refit import (
     Refit,
@@ -28,8 +27,6 @@ from flows.research.refit import (
 from flows.research.samples import Samples, draw_samples
 from flows.research.splits import Rows
 from flows.research.track import Period, make_track, mark
-
-PARITY_BARS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -106,34 +103,6 @@ def compare(
         calibration_error=calibration_error,
         horizon_hours=horizon_ms / HOUR_MS,
     )
-
-
-def unequal_features(dataset: Dataset) -> tuple[int, int]:
-    """Return how many of the newest bars' features differ from the stream's, and of how many."""
-    unequal = compared = 0
-    for market in dataset.markets:
-        streamed = _streamed(market, dataset)
-        batch = market.matrix[-streamed.shape[0] :]
-        same = (streamed == batch) | (np.isnan(streamed) & np.isnan(batch))
-        unequal += int((~same).sum())
-        compared += int(same.size)
-    return unequal, compared
-
-
-def _streamed(market: Market, dataset: Dataset) -> FloatArray:
-    """Return the stream's rows of the last bars, started a warm-up before them."""
-    candles, catalog = market.candles, dataset.catalog
-    count = min(PARITY_BARS, max(1, candles.n - catalog.warmup_bars))
-    begin = max(0, candles.n - count - catalog.warmup_bars)
-    settled = market.funding if isinstance(market.funding, Funding) else None
-    stream = FeatureStream(catalog, candles.interval_ms)
-    rows = []
-    for i in range(begin, candles.n):
-        close = int(candles.close_ms[i])
-        before = int(candles.close_ms[i - 1]) if i > begin else close - candles.interval_ms
-        rate = settled_between(settled, before, close) if settled else None
-        rows.append(stream.update(candles.candle(i), rate))
-    return np.array(rows[-count:])
 
 
 def _side(

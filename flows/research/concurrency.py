@@ -20,6 +20,7 @@ def entry_weights(
     *,
     symbol: IntArray,
     correlation: FloatArray,
+    until_ms: int,
 ) -> FloatArray:
     """Return weights 1/c, c the events open at the entry, in units of independent events.
 
@@ -31,20 +32,29 @@ def entry_weights(
         Number of each event's symbol, shape (n,).
     correlation
         Of the symbols' returns; an open event of symbol b counts max(0, ``correlation[a, b]``).
+    until_ms
+        Events that ended before this time settle the unit.
 
     Returns
     -------
     FloatArray
-        Shape (n,), > 0. Their sum is that of average uniqueness: one factor for all rows, which
-        says how many independent events there are and favours none.
+        Shape (n,), > 0. Over the events that settle the unit their sum is that of average
+        uniqueness: one factor for all rows, which says how many independent events there are,
+        favours none and knows nothing of the time that judges.
     """
     beside = open_at_entry(start_ms, end_ms, symbol=symbol, correlation=correlation)
     weight = 1.0 / beside
+    known = end_ms < until_ms
+    if not known.any():
+        return np.asarray(weight, dtype=np.float64)
     unique = average_uniqueness(
-        start_ms, end_ms, interval_ms, symbol=symbol, correlation=correlation
+        start_ms[known],
+        end_ms[known],
+        interval_ms,
+        symbol=symbol[known],
+        correlation=correlation,
     )
-    scaled: FloatArray = weight * (unique.sum() / weight.sum())
-    return scaled
+    return np.asarray(weight * (unique.sum() / weight[known].sum()), dtype=np.float64)
 
 
 def open_at_entry(

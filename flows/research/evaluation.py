@@ -22,6 +22,7 @@ from flows.research.evidence import (
 from flows.research.fitting import judge
 from flows.research.market import Dataset
 from flows.research.metrics import calibration_curve, calibration_error, classification
+from flows.research.parity import leaked_rows, unequal_features
 from flows.research.samples import Samples
 from flows.research.splits import Rows
 from flows.research.track import Period, Track, buy_and_hold, make_track, mark
@@ -39,6 +40,7 @@ def evaluate_model(trained: Trained, dataset: Dataset, judged_ms: int) -> Eviden
     period = Period.between(judged_ms, trained.cuts.last_ms)
     test_tracks = _tracks(trained, dataset, test_period, walked=False)
     tracks = _tracks(trained, dataset, period, walked=True)
+    unequal, compared = unequal_features(dataset)
     return Evidence(
         metrics=_split_figures(trained),
         groups=_group_figures(trained),
@@ -60,6 +62,16 @@ def evaluate_model(trained: Trained, dataset: Dataset, judged_ms: int) -> Eviden
         buckets=calibration_buckets(trained),
         bet_q90=bet_quantile(trained, 0.9),
         tuned=tuned_returns(trained, dataset, period),
+        unequal_cells=unequal,
+        compared_cells=compared,
+        leaked_rows=leaked_rows(
+            samples,
+            [
+                *((fold.train, fold.test) for fold in trained.walk.folds),
+                (trained.known, trained.test.rows),
+            ],
+            trained.embargo_ms,
+        ),
     )
 
 

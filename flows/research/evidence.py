@@ -66,7 +66,8 @@ class Evidence:
     the walk-forward and the test part in one book. Days are counted from 1970, UTC. ``importance``
     is the share of the trees' gain, ``contribution`` the mean size of a feature's SHAP value on
     rows of the test part, in log odds. ``tuned`` are net returns over all judged days at points of
-    the box that self-tuning is allowed.
+    the box that self-tuning is allowed. Of ``compared_cells`` features of the newest bars
+    ``unequal_cells`` differ from the live stream's; ``leaked_rows`` trained and touch what judged.
     """
 
     metrics: Mapping[str, Figures]
@@ -86,6 +87,9 @@ class Evidence:
     bet_q90: float
     horizon_hours: float
     tuned: tuple[float, ...] = ()
+    unequal_cells: int = 0
+    compared_cells: int = 0
+    leaked_rows: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values; what is not a number becomes None."""
@@ -107,6 +111,9 @@ class Evidence:
             "bet_q90": self.bet_q90,
             "horizon_hours": self.horizon_hours,
             "tuned": list(self.tuned),
+            "unequal_cells": self.unequal_cells,
+            "compared_cells": self.compared_cells,
+            "leaked_rows": self.leaked_rows,
         }
 
     @classmethod
@@ -130,6 +137,9 @@ class Evidence:
             bet_q90=float(plain["bet_q90"]),
             horizon_hours=float(plain["horizon_hours"]),
             tuned=tuple(plain.get("tuned", ())),
+            unequal_cells=int(plain.get("unequal_cells", 0)),
+            compared_cells=int(plain.get("compared_cells", 0)),
+            leaked_rows=int(plain.get("leaked_rows", 0)),
         )
 
 

@@ -17,7 +17,7 @@ from flows.research.book import DAY_MS
 from flows.research.criteria import Criterion, Verdict, at_least, at_most, reported
 from flows.research.performance import DAYS_A_YEAR, sharpe_annual
 from flows.research.splits import Rows
-from flows.research.superiority import chance_not_worse, stationary_counts
+from flows.research.superiority import chances_not_worse, stationary_counts
 from flows.research.verdict import BLOCK_DAYS_MIN, GateLimits
 
 EVENTS_MIN = 100
@@ -174,13 +174,13 @@ def _sharpe_criterion(refit: Refit, limits: GateLimits) -> Criterion:
             f"{ours:.2f} against {theirs:.2f} over {days} days; over less than a year the "
             "difference is noise and does not decide",
         )
-    chance = chance_not_worse(
+    (chance,) = chances_not_worse(
         refit.ours,
-        refit.theirs,
+        refit.theirs[:, None],
         block_mean=max(BLOCK_DAYS_MIN, 3.0 * refit.horizon_hours / 24.0),
         draws=limits.spa_draws,
         rng=np.random.default_rng(limits.seed),
-    )
+    ).tolist()
     return at_least(
         name,
         chance,

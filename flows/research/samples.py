@@ -136,9 +136,17 @@ def draw_samples(dataset: Dataset, recipe: Recipe) -> Samples:
             dataset.interval_ms,
             symbol=pooled["symbol"],
             correlation=dataset.correlation,
+            until_ms=middle_ms(dataset),
         ),
         **pooled,
     )
+
+
+def middle_ms(dataset: Dataset) -> int:
+    """Return the middle of the dataset's time: later rows judge, so they settle nothing."""
+    first = min(int(m.candles.open_ms[0]) for m in dataset.markets)
+    last = max(int(m.candles.close_ms[-1]) for m in dataset.markets)
+    return (first + last) // 2
 
 
 def prices(dataset: Dataset) -> list[Prices]:

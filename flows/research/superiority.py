@@ -106,23 +106,35 @@ def superior_ability(
     )
 
 
-def chance_not_worse(
-    ours: FloatArray, theirs: FloatArray, *, block_mean: float, draws: int, rng: np.random.Generator
-) -> float:
+def chances_not_worse(
+    ours: FloatArray,
+    theirs: FloatArray,
+    *,
+    block_mean: float,
+    draws: int,
+    rng: np.random.Generator,
+) -> FloatArray:
     """Return the share of stationary-bootstrap draws in which our Sharpe ratio is at least theirs.
 
     Parameters
     ----------
-    ours, theirs
-        Daily returns of the same days, shape (n,); days are drawn together, so that what both owe
-        to the same market cancels.
+    ours
+        Daily returns, shape (n,).
+    theirs
+        Those of k others on the same days, shape (n, k). Days are drawn together, so that what all
+        owe to the same market cancels.
+
+    Returns
+    -------
+    FloatArray
+        Shape (k,).
     """
     counts = stationary_counts(int(ours.size), block_mean, draws, rng)
-    both = np.column_stack([ours, theirs])
-    mean = counts @ both / ours.size
-    spread = np.sqrt(np.maximum(counts @ (both * both) / ours.size - mean * mean, 0.0))
+    every = np.column_stack([ours, theirs])
+    mean = counts @ every / ours.size
+    spread = np.sqrt(np.maximum(counts @ (every * every) / ours.size - mean * mean, 0.0))
     ratio = np.divide(mean, spread, out=np.zeros_like(mean), where=spread > 1e-12)
-    return float(np.mean(ratio[:, 0] >= ratio[:, 1]))
+    return np.asarray(np.mean(ratio[:, :1] >= ratio[:, 1:], axis=0), dtype=np.float64)
 
 
 def stationary_counts(

@@ -50,6 +50,7 @@ class Trained:
 
     recipe: Recipe
     cuts: Cuts
+    embargo_ms: int
     samples: Samples
     split: Split
     known: Rows
@@ -96,6 +97,7 @@ def train(dataset: Dataset, recipe: Recipe, trial: Trial, machine: Machine) -> T
     return Trained(
         recipe=recipe,
         cuts=borders,
+        embargo_ms=distance,
         samples=samples,
         split=split,
         known=known,

@@ -26,7 +26,7 @@ from flows.research.sharpe import (
     probabilistic_sharpe_2012,
     sharpe_moments,
 )
-from flows.research.superiority import chance_not_worse, superior_ability
+from flows.research.superiority import chances_not_worse, superior_ability
 
 BLOCK_DAYS_MIN = 5
 
@@ -114,6 +114,20 @@ def _record_criteria(evidence: Evidence, limits: GateLimits) -> list[Criterion]:
     stressed = float(evidence.records["costs x2"].daily.sum())
     worst = min(evidence.tuned, default=nan)
     return [
+        at_most(
+            "feature parity",
+            float(evidence.unequal_cells) if evidence.compared_cells else nan,
+            0.0,
+            f"{evidence.unequal_cells} of {evidence.compared_cells} features of the newest bars "
+            "differ between training and the live stream",
+        ),
+        at_most(
+            "no leakage",
+            float(evidence.leaked_rows) if evidence.compared_cells else nan,
+            0.0,
+            f"{evidence.leaked_rows} rows trained a model and touch, with the embargo, what "
+            "judged it",
+        ),
         at_least(
             "trades",
             trades,
@@ -168,18 +182,18 @@ def _baseline_criteria(evidence: Evidence, limits: GateLimits) -> list[Criterion
     Where the edge is in the signal itself, a model adds nothing and a bare comparison of two
     Sharpe ratios is a coin toss: it must not be worse by more than chance explains.
     """
+    names = ("signal alone", "logistic alone")
     ours = evidence.records["model"].daily
-    block = max(BLOCK_DAYS_MIN, 3.0 * evidence.horizon_hours / 24.0)
+    others = [evidence.records[name].daily for name in names]
+    chances = chances_not_worse(
+        ours,
+        np.column_stack(others),
+        block_mean=max(BLOCK_DAYS_MIN, 3.0 * evidence.horizon_hours / 24.0),
+        draws=limits.spa_draws,
+        rng=np.random.default_rng(limits.seed),
+    )
     out = []
-    for name in ("signal alone", "logistic alone"):
-        theirs = evidence.records[name].daily
-        chance = chance_not_worse(
-            ours,
-            theirs,
-            block_mean=block,
-            draws=limits.spa_draws,
-            rng=np.random.default_rng(limits.seed),
-        )
+    for name, theirs, chance in zip(names, others, chances.tolist(), strict=True):
         out.append(
             at_least(
                 f"against {name}",

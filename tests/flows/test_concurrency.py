@@ -42,7 +42,7 @@ def test_weights_sum_to_the_number_of_independent_events():
     end = start + 5000
     symbol = np.zeros(100, dtype=np.int64)
     one = np.ones((1, 1))
-    found = entry_weights(start, end, 1000, symbol=symbol, correlation=one)
+    found = entry_weights(start, end, 1000, symbol=symbol, correlation=one, until_ms=10**9)
     unique = average_uniqueness(start, end, 1000, symbol=symbol, correlation=one)
     assert found.sum() == pytest.approx(unique.sum())
 

@@ -19,6 +19,7 @@ from flows.research.verdict import (
 )
 
 DAYS = 600
+LIMITS = GateLimits(spa_draws=1000)
 
 
 def record(daily, trades=300.0):
@@ -55,6 +56,7 @@ def made_evidence(edge, seed=0, trades=300.0):
         bet_q90=0.3,
         horizon_hours=24.0,
         tuned=(float(model.sum()), float(model.sum()) - 0.001),
+        compared_cells=100,
     )
 
 
@@ -76,29 +78,27 @@ def failed(verdict):
 
 
 def test_a_strong_edge_in_every_trial_passes():
-    verdict = judge_model(made_evidence(0.2), made_attempts(0.2), GateLimits())
+    verdict = judge_model(made_evidence(0.2), made_attempts(0.2), LIMITS)
     assert verdict.word == "passed", failed(verdict)
 
 
 def test_noise_is_refused_for_its_statistics():
-    verdict = judge_model(made_evidence(0.0, seed=3), made_attempts(0.0), GateLimits())
+    verdict = judge_model(made_evidence(0.0, seed=3), made_attempts(0.0), LIMITS)
     assert verdict.word == "refused"
     assert {"superior predictive ability", "track record"} <= failed(verdict)
 
 
 def test_too_few_trades_are_refused_by_that_name():
-    verdict = judge_model(made_evidence(0.2, trades=30.0), made_attempts(0.2), GateLimits())
+    verdict = judge_model(made_evidence(0.2, trades=30.0), made_attempts(0.2), LIMITS)
     assert failed(verdict) == {"trades"}
 
 
 def test_a_place_of_self_tuning_that_loses_refuses_and_so_does_none_measured():
     evidence = made_evidence(0.2)
     lost = replace(evidence, tuned=(0.3, -0.01))
-    assert failed(judge_model(lost, made_attempts(0.2), GateLimits())) == {"worst of self-tuning"}
+    assert failed(judge_model(lost, made_attempts(0.2), LIMITS)) == {"worst of self-tuning"}
     unknown = replace(evidence, tuned=())
-    assert failed(judge_model(unknown, made_attempts(0.2), GateLimits())) == {
-        "worst of self-tuning"
-    }
+    assert failed(judge_model(unknown, made_attempts(0.2), LIMITS)) == {"worst of self-tuning"}
 
 
 def test_a_baseline_that_is_better_beyond_chance_refuses_and_one_about_as_good_does_not():
@@ -110,10 +110,10 @@ def test_a_baseline_that_is_better_beyond_chance_refuses_and_one_about_as_good_d
         evidence,
         records={**evidence.records, "signal alone": record(ours + rng.normal(2e-4, 4e-3, DAYS))},
     )
-    assert failed(judge_model(beside, made_attempts(0.2), GateLimits())) == set()
+    assert failed(judge_model(beside, made_attempts(0.2), LIMITS)) == set()
     better = rng.normal(0.006, 0.01, DAYS)
     beaten = replace(evidence, records={**evidence.records, "signal alone": record(better)})
-    assert failed(judge_model(beaten, made_attempts(0.2), GateLimits())) == {"against signal alone"}
+    assert failed(judge_model(beaten, made_attempts(0.2), LIMITS)) == {"against signal alone"}
 
 
 def test_a_wild_record_is_judged_at_the_volatility_it_would_be_traded_with():
@@ -124,7 +124,7 @@ def test_a_wild_record_is_judged_at_the_volatility_it_would_be_traded_with():
     )
     line = next(
         c
-        for c in judge_model(wild, made_attempts(0.2), GateLimits()).criteria
+        for c in judge_model(wild, made_attempts(0.2), LIMITS).criteria
         if c.name == "max drawdown"
     )
     assert line.value < 0.75 * return_metrics(daily)["max_drawdown"]
@@ -137,12 +137,10 @@ def test_a_share_of_a_rising_market_is_no_edge():
     exposure = rng.uniform(0.5, 1.0, 12)
     series = market[:, None] * exposure + rng.normal(0, 0.002, (DAYS, 12))
     long = replace(made_attempts(0.0), series=series, market=market, exposure=exposure)
-    assert "superior predictive ability" in failed(
-        judge_model(made_evidence(0.2), long, GateLimits())
-    )
+    assert "superior predictive ability" in failed(judge_model(made_evidence(0.2), long, LIMITS))
     naive = replace(long, exposure=np.zeros(12))
     assert "superior predictive ability" not in failed(
-        judge_model(made_evidence(0.2), naive, GateLimits())
+        judge_model(made_evidence(0.2), naive, LIMITS)
     )
 
 
@@ -152,9 +150,7 @@ def test_a_later_attempt_must_clear_a_higher_bar():
     level = [
         next(
             c.threshold
-            for c in judge_model(
-                made_evidence(0.2), made_attempts(0.2, attempt=k), GateLimits()
-            ).criteria
+            for c in judge_model(made_evidence(0.2), made_attempts(0.2, attempt=k), LIMITS).criteria
             if c.name == "superior predictive ability"
         )
         for k in (1, 2)
@@ -164,16 +160,14 @@ def test_a_later_attempt_must_clear_a_higher_bar():
 
 def test_what_cannot_be_computed_is_not_passed():
     one = made_attempts(0.2, trials=1)
-    verdict = judge_model(made_evidence(0.2), one, GateLimits())
+    verdict = judge_model(made_evidence(0.2), one, LIMITS)
     assert "loss after selection" in failed(verdict)
     short = replace(one, series=one.series[:30], market=one.market[:30])
-    assert "superior predictive ability" in failed(
-        judge_model(made_evidence(0.2), short, GateLimits())
-    )
+    assert "superior predictive ability" in failed(judge_model(made_evidence(0.2), short, LIMITS))
 
 
 def test_reported_figures_never_decide():
-    verdict = judge_model(made_evidence(0.2), made_attempts(0.2), GateLimits())
+    verdict = judge_model(made_evidence(0.2), made_attempts(0.2), LIMITS)
     reported = [c for c in verdict.criteria if not c.binding]
     assert {"deflated Sharpe", "probability of overfitting", "probabilistic Sharpe"} <= {
         c.name for c in reported
@@ -181,7 +175,7 @@ def test_reported_figures_never_decide():
 
 
 def test_the_verdict_fits_into_a_manifest_and_a_page():
-    verdict = judge_model(made_evidence(0.0, seed=3), made_attempts(0.0), GateLimits())
+    verdict = judge_model(made_evidence(0.0, seed=3), made_attempts(0.0), LIMITS)
     plain = verdict.as_dict()
     json.dumps(plain, allow_nan=False)
     assert plain["verdict"] == "refused"
@@ -200,7 +194,7 @@ def test_evidence_survives_a_file():
     np.testing.assert_array_equal(again.records["model"].daily, evidence.records["model"].daily)
     assert np.isnan(again.metrics["test"]["auc"])
     assert again.as_dict() == evidence.as_dict()
-    same = [judge_model(e, made_attempts(0.1), GateLimits()).as_dict() for e in (evidence, again)]
+    same = [judge_model(e, made_attempts(0.1), LIMITS).as_dict() for e in (evidence, again)]
     assert same[0] == same[1]
 
 
