@@ -33,8 +33,8 @@ Call = Callable[[], Awaitable[Any]]
 
 PATIENCE_S: Final = 60.0
 PAGES_MAX: Final = 50
+CHANGE_WAIT_S: Final = 1.0
 
-log = structlog.get_logger("calls")
 NEWEST: Final = 100
 ENTRIES: Final = "entries"
 EXITS: Final = "exits"
@@ -155,6 +155,8 @@ class Calls:
         if group == MARKET:  # a connection of its own, which ccxt paces
             return
         wait_s = self._bucket.take(now, urgent=group == EXITS)
+        if change and wait_s > CHANGE_WAIT_S:  # who sends it must ask whether it is still wanted
+            raise RateLimitedError(f"{group} wait for {wait_s:.0f} s", wait_s=wait_s)
         if wait_s > 0.0:
             await self._clock.sleep(wait_s)
 
