@@ -40,11 +40,15 @@ class Rules:
     spike_volume_max: float = 6.0  # in units of the ordinary volume around
     quiet_spike_sigmas: float = 9.5
     quiet_spike_volume_max: float = 2.0
-    # A pointed turn, by the least bar it is looked for in: the shorter, the more come about.
-    tip_sigmas: tuple[tuple[int, float], ...] = ((900_000, 5.5), (300_000, 7.0), (0, 10.5))
+    # A way there and back without shadows, by the least bar it is looked for in.
+    tip_sigmas: tuple[tuple[int, float], ...] = ((900_000, 5.0), (300_000, 5.5), (0, 8.0))
     tip_wick_sigmas: float = 0.002
+    # A true move back needs volume as its square: sigmas over the root of the volume around.
+    spike_root: float = 9.2
     wick_volume_max: float = 4.0
-    wick_interval_ms: int = 3_600_000  # shadows of bars this long or longer prove nothing
+    wick_root: float = 8.0
+    long_interval_ms: int = 3_600_000  # bars this long or longer hold long shadows
+    long_wick_root: float = 45.0
     frozen_untraded_bars: int = 3
     frozen_equal_bars: int = 4
     volume_ratio: float = 45.0  # of the day's median
@@ -167,47 +171,53 @@ def _spikes(bars: pl.DataFrame, rules: Rules) -> pl.Series:
         move = abs(np.log(close[first] / before[first]))
         for last in range(first + 1, min(first + SPIKE_BARS_MAX, bars.height - 1) + 1):
             left = abs(np.log(close[last] / before[first]))
-            if left < 0.4 * move and volume[first : last + 1].max() < limit:
+            most = volume[first : last + 1].max()
+            calm = most < limit or size[first] >= rules.spike_root * np.sqrt(most)
+            if left < 0.4 * move and calm:
                 marked[first : last + 1] = True
                 break
     return pl.Series(marked)
 
 
 def _tips(bars: pl.DataFrame, step_ms: int, rules: Rules) -> pl.Series:
-    """Mark both bars of a turn without a shadow at its point, whatever the volume.
+    """Mark a way there and back without a shadow at either end, whatever the volume.
 
-    A true turn of that size is traded through: it leaves a shadow beyond the close at which one bar
-    ends and the next begins. A price that was written wrong is the extreme of both, to the digit.
+    A true move of that size is traded through: it leaves a shadow beyond the close that it ends at,
+    or beyond the open that the way back begins at. A price that was written wrong is the extreme of
+    both bars, to the digit.
     """
     least = next(sigmas for length_ms, sigmas in rules.tip_sigmas if step_ms >= length_ms)
     marked = np.zeros(bars.height, dtype=np.bool_)
     size = (bars["move"] / bars["sigma"]).abs().fill_null(0.0).to_numpy()
-    at = np.flatnonzero(size[:-1] >= least)
-    if at.size == 0:
-        return pl.Series(marked)
-    now, later = bars[at], bars[at + 1]
-    before, sigma = now["close_before"].to_numpy(), now["sigma"].to_numpy()
-    is_top = now["close"].to_numpy() > before
-    pointed = (later["step"] == step_ms).to_numpy()
-    for one, price in ((now, "close"), (later, "open")):
-        high, low, tip = (one[name].to_numpy() for name in ("high", "low", price))
-        shadow = np.where(is_top, high / tip - 1, 1 - low / tip)
-        pointed &= shadow <= rules.tip_wick_sigmas * sigma
-    left = np.abs((later["close"].to_numpy() / before - 1) / now["move"].to_numpy())
-    found = at[pointed & (left < 0.6)]
-    marked[found] = marked[found + 1] = True
+    for length in range(1, SPIKE_BARS_MAX + 1):
+        at = np.flatnonzero(size[:-length] >= least)
+        there, back = bars[at], bars[at + length]
+        before, sigma = there["close_before"].to_numpy(), there["sigma"].to_numpy()
+        is_top = there["close"].to_numpy() > before
+        found = ((back["open_ms"] - there["open_ms"]) == length * step_ms).to_numpy().copy()
+        for one, price in ((there, "close"), (back, "open")):
+            high, low, tip = (one[name].to_numpy() for name in ("high", "low", price))
+            shadow = np.where(is_top, high / tip - 1, 1 - low / tip)
+            found &= shadow <= rules.tip_wick_sigmas * sigma
+        way_back = np.abs(back["close"].to_numpy() / back["open"].to_numpy() - 1)
+        left = np.abs((back["close"].to_numpy() / before - 1) / there["move"].to_numpy())
+        found &= (way_back >= least * sigma) & (left < 0.6)
+        for first in at[found].tolist():
+            marked[first : first + length + 1] = True
     return pl.Series(marked)
 
 
 def _wick(step_ms: int, rules: Rules) -> pl.Expr:
-    """Mark shadows too long for their volume; an hour is long enough for a true one."""
-    if step_ms >= rules.wick_interval_ms:
-        return pl.lit(value=False)
+    """Mark shadows too long for their volume; a long bar has room for longer true ones."""
     above = pl.col("high") / pl.max_horizontal("open", "close") - 1
     below = 1 - pl.col("low") / pl.min_horizontal("open", "close")
     longest = pl.max_horizontal(above, below) / pl.col("sigma")
+    root = pl.col("volume_ordinary").clip(1.0).sqrt()
+    if step_ms >= rules.long_interval_ms:
+        return (longest >= rules.long_wick_root * root).fill_null(value=False)
     ordinary = pl.col("volume_ordinary") < rules.wick_volume_max
-    return ((longest >= rules.spike_sigmas) & ordinary).fill_null(value=False)
+    much = longest >= rules.wick_root * root
+    return ((longest >= rules.spike_sigmas) & (ordinary | much)).fill_null(value=False)
 
 
 def _volumes(bars: pl.DataFrame, rules: Rules) -> pl.Series:

@@ -62,7 +62,7 @@ def test_true_made_up_bars_are_left_alone():
 @given(seed=st.integers(0, 1000))
 def test_injected_defects_are_found_in_made_up_bars(seed):
     columns = columns_of(made(seed=seed))
-    injections = inject(columns, 26, np.random.default_rng(seed))
+    injections = inject(columns, 28, np.random.default_rng(seed))
     flags = flag(pl.DataFrame(columns), STEP, Rules())
     missed = Counter(
         one.kind for one, ok in zip(injections, found(flags, injections), strict=True) if not ok
@@ -88,6 +88,16 @@ def test_a_turn_on_a_busy_bar_is_true_where_its_point_was_traded_through(shadow,
     assert marked == ([] if shadow else [T0 + at * STEP, T0 + (at + 1) * STEP])
 
 
+@pytest.mark.parametrize("step", [60_000, STEP, 3_600_000])
+def test_a_high_ten_times_too_high_is_found_at_every_interval(step):
+    frame = made(2000).with_columns(open_ms=T0 + step * pl.int_range(2000))
+    at = pl.col("open_ms") == T0 + 900 * step
+    broken = frame.with_columns(
+        high=pl.when(at).then(pl.col("high") * 10).otherwise(pl.col("high"))
+    )
+    assert flag(broken, step, Rules()).filter("spike")["open_ms"].to_list() == [T0 + 900 * step]
+
+
 REAL_PERPS = (
     "binance-perp/BTCUSDT-15m",
     "binance-perp/ETHUSDT-15m",
@@ -100,12 +110,12 @@ REAL_PERPS = (
 
 
 def test_ninety_nine_of_a_hundred_injections_into_real_candles_are_found():
-    """Over 600 seeded injections of thirteen kinds into seven real files."""
+    """Over 600 seeded injections of fourteen kinds into seven real files."""
     tried: Counter[str] = Counter()
     missed: Counter[str] = Counter()
     for number, name in enumerate(REAL_PERPS):
         columns = columns_of(real(name))
-        injections = inject(columns, 13 * 8, np.random.default_rng(number))
+        injections = inject(columns, 14 * 8, np.random.default_rng(number))
         flags = flag(pl.DataFrame(columns), interval_ms(name.rsplit("-", 1)[1]), Rules())
         for one, ok in zip(injections, found(flags, injections), strict=True):
             tried[one.kind] += 1

@@ -57,6 +57,20 @@ def travelled_jump(columns: Columns, at: int, rng: np.random.Generator) -> str:
     return "spike"
 
 
+def travelled_stretch(columns: Columns, at: int, rng: np.random.Generator) -> str:
+    """The same over two or three bars: those between are moved whole."""
+    factor, bars = _jump(columns, at, rng), int(rng.integers(2, 4))
+    columns["close"][at] *= factor
+    for name in ("open", "high", "low", "close"):
+        columns[name][at + 1 : at + bars] *= factor
+    columns["open"][at + bars] *= factor
+    for bar in (at, at + bars):
+        body = columns["open"][bar], columns["close"][bar]
+        columns["high"][bar] = max(columns["high"][bar], *body)
+        columns["low"][bar] = min(columns["low"][bar], *body)
+    return "spike"
+
+
 def ten_times(columns: Columns, at: int, rng: np.random.Generator) -> str:
     """The spike of the peers' probe: one close ten times too high."""
     columns["close"][at] *= 10
@@ -130,6 +144,7 @@ IN_PLACE: tuple[Callable[[Columns, int, np.random.Generator], str], ...] = (
     whole_bar_jump,
     close_jump,
     travelled_jump,
+    travelled_stretch,
     ten_times,
     frozen_untraded,
     frozen_repeated,
