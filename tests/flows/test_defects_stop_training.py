@@ -13,12 +13,12 @@ from flows.lake.store import Lake
 from flows.lake.tables import CANDLES
 from flows.lake.universe import Member, record
 from flows.lake.verdict import Thresholds
-from flows.training_catalog import training_catalog
 from flows.plan import base_recipe, shelf
 from flows.research.samples import draw_samples
 from flows.retrain import _trainable
 from flows.settings import load_settings
 from flows.shelf import load_dataset
+from flows.training_catalog import training_catalog
 from tests.support.lakes import INTERVAL_MS, START_MS, fill_lake
 
 pytestmark = pytest.mark.slow
@@ -86,7 +86,9 @@ def project(tmp_path, lake_folder, monkeypatch):
 
 def made(symbols):
     facts = dataset.fn(list(symbols))
-    return facts, load_dataset(shelf(load_settings()).dataset(facts["key"]), training_catalog(load_settings()))[0]
+    return facts, load_dataset(
+        shelf(load_settings()).dataset(facts["key"]), training_catalog(load_settings())
+    )[0]
 
 
 @pytest.fixture(scope="module")
