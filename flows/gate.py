@@ -19,7 +19,8 @@ from flows.clock import now_ms
 from flows.ledger import RECIPE_TIER, REFIT_TIER, Use
 from flows.pages import verdict_page
 from flows.plan import gate_limits, ledger, recipe_key, shelf, trial_terms
-from flows.registry import CHAMPION, Registry
+from flows.promotion import CHAMPION
+from flows.registry import Registry
 from flows.report.page import Story, model_page
 from flows.research.bundling import judged_bundle
 from flows.research.comparison import compare

@@ -31,11 +31,11 @@ from mlflow.types.schema import ColSpec, DataType, Schema, TensorSpec
 
 from features.errors import InputError
 from features.suggest import unknown_name
+from flows.promotion import CHAMPION, PREVIOUS, alone, move_champion
 from flows.versions import REQUIREMENTS, Package, Version, copy_code, read_files, write_files
 
-CHAMPION, CHALLENGER = "champion", "challenger"
+CHALLENGER = "challenger"
 EXPERIMENT = "tribar"
-PREVIOUS = "champion_previous"
 
 
 class Registry:
@@ -275,18 +275,8 @@ class Registry:
         return str(logged.model_id)
 
     def _move_champion(self, chosen: Version, expected: int | None) -> Version:
-        with self._answering():
-            before = self._aliases().get(CHAMPION, 0)
-            if expected is not None and before != expected:
-                raise InputError(
-                    f"the champion is version {before or 'none'} by now, not {expected or 'none'}; "
-                    "look at `tribar models` and promote again"
-                )
-            if before == chosen.version:
-                return chosen
-            if before:
-                self._client.set_registered_model_tag(self._name, PREVIOUS, str(before))
-            self._client.set_registered_model_alias(self._name, CHAMPION, str(chosen.version))
+        with self._answering(), alone(self._url, self._name):
+            move_champion(self._client, self._name, chosen.version, expected)
             return self._read(chosen.version)
 
     def _read(self, number: int | str) -> Version:

@@ -25,7 +25,8 @@ from flows.commands.frame import (
 )
 from flows.commands.serving import run_served
 from flows.processes import ProgramError
-from flows.registry import CHAMPION, Registry
+from flows.promotion import CHAMPION
+from flows.registry import Registry
 from flows.runs import Outcome
 from flows.services import Services, known
 from flows.settings import Settings, load_settings
