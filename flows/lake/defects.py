@@ -94,11 +94,12 @@ def flag(frame: pl.DataFrame, step_ms: int, rules: Rules) -> pl.DataFrame:
         wick=_wick(step_ms, rules),
         frozen=_run(untraded, rules.frozen_untraded_bars) | _equal_run(rules.frozen_equal_bars),
     )
+    sizes = (bars["move"] / bars["sigma"]).abs().fill_null(0.0).to_numpy()
     return bars.with_columns(
         torn=_torn_stretches(
             bars["gap"].to_numpy(), bars["torn_open"].fill_null(value=False).to_numpy(), rules
         ),
-        spike=_spikes(bars, rules) | _tips(bars, step_ms, rules) | pl.col("wick"),
+        spike=_spikes(bars, sizes, rules) | _tips(bars, sizes, step_ms, rules) | pl.col("wick"),
         volume=_volumes(bars, rules),
     ).select(
         "open_ms",
@@ -156,12 +157,11 @@ def _measured(bars: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _spikes(bars: pl.DataFrame, rules: Rules) -> pl.Series:
+def _spikes(bars: pl.DataFrame, size: FloatArray, rules: Rules) -> pl.Series:
     """Mark the bars of a move that comes back within a few bars on ordinary volume.
 
-    Only bars with a large move are looked at, so that ten million bars cost no more than one.
+    ``size`` is each bar's move in local sigmas. Only bars with a large move are looked at, so that ten million bars cost no more than one.
     """
-    size = (bars["move"] / bars["sigma"]).abs().fill_null(0.0).to_numpy()
     close, before = bars["close"].to_numpy(), bars["close_before"].to_numpy()
     volume = bars["volume_ordinary"].to_numpy()
     marked = np.zeros(bars.height, dtype=np.bool_)
@@ -179,7 +179,7 @@ def _spikes(bars: pl.DataFrame, rules: Rules) -> pl.Series:
     return pl.Series(marked)
 
 
-def _tips(bars: pl.DataFrame, step_ms: int, rules: Rules) -> pl.Series:
+def _tips(bars: pl.DataFrame, size: FloatArray, step_ms: int, rules: Rules) -> pl.Series:
     """Mark a way there and back without a shadow at either end, whatever the volume.
 
     A true move of that size is traded through: it leaves a shadow beyond the close that it ends at,
@@ -188,7 +188,6 @@ def _tips(bars: pl.DataFrame, step_ms: int, rules: Rules) -> pl.Series:
     """
     least = next(sigmas for length_ms, sigmas in rules.tip_sigmas if step_ms >= length_ms)
     marked = np.zeros(bars.height, dtype=np.bool_)
-    size = (bars["move"] / bars["sigma"]).abs().fill_null(0.0).to_numpy()
     for length in range(1, SPIKE_BARS_MAX + 1):
         at = np.flatnonzero(size[:-length] >= least)
         there, back = bars[at], bars[at + length]
