@@ -18,6 +18,7 @@ from features.volatility import VOLATILITY_START, VOLATILITY_WINDOW, bar_volatil
 
 MINUTE_MS = 60_000
 RATE_DECIMALS = 8
+VOLUME_DECIMALS = 6
 FUNDING_GRIDS_MIN = (60, 120, 240, 480)
 
 
@@ -150,7 +151,7 @@ def _snap(candles: Candles, tick: float) -> Candles:
         high=snapped(candles.high),
         low=snapped(candles.low),
         close=snapped(candles.close),
-        volume=np.round(candles.volume, 6),
+        volume=np.round(candles.volume, VOLUME_DECIMALS),
     )
 
 
@@ -322,6 +323,7 @@ def added_up(candles: Candles, interval_ms: int) -> Candles:
             volume=candles.volume,
         )
     ends = np.append(starts[1:], candles.n) - 1
+    volume: FloatArray = np.add.reduceat(candles.volume, starts)
     return Candles(
         interval_ms=interval_ms,
         open_ms=buckets[starts] * interval_ms,
@@ -329,5 +331,5 @@ def added_up(candles: Candles, interval_ms: int) -> Candles:
         high=np.maximum.reduceat(candles.high, starts),
         low=np.minimum.reduceat(candles.low, starts),
         close=candles.close[ends],
-        volume=np.add.reduceat(candles.volume, starts),
+        volume=volume.round(VOLUME_DECIMALS),
     )

@@ -11,7 +11,7 @@ from itertools import chain
 from executor.paper.broadcast import PORTION, Broadcast
 from executor.paper.exchange import Exchange
 from executor.paper.journal import Journal
-from executor.paper.market import Running
+from executor.paper.market import VOLUME_DECIMALS, Running
 from executor.paper.mischief import Mischief
 from executor.paper.ticks import Tick, ticks
 from executor.paper.venue import matching
@@ -204,5 +204,5 @@ class Mover:
             high=max(was.high, tick.price),
             low=min(was.low, tick.price),
             close=tick.price,
-            volume=round(volume * tick.share, 6),
+            volume=round(volume * tick.share, VOLUME_DECIMALS),
         )

@@ -116,8 +116,12 @@ def ticker_row(exchange: Exchange, series: Series) -> Row:
     stop = int(np.searchsorted(candles.open_ms, state.now_ms))
     begin = int(np.searchsorted(candles.open_ms, state.now_ms - DAY_MS))
     hour = int(np.searchsorted(candles.open_ms, state.now_ms - HOUR_MS))
-    highs, lows = candles.high[begin:stop], candles.low[begin:stop]
+    running = exchange.running.get(instrument.symbol)
+    high, low = (running.high, running.low) if running is not None else (last, last)
+    high = max(high, float(candles.high[begin:stop].max(initial=last)))
+    low = min(low, float(candles.low[begin:stop].min(initial=last)))
     volumes = candles.volume[begin:stop]
+    turnover = float((volumes * candles.close[begin:stop]).sum())
     day_open = float(candles.open[begin]) if stop > begin else last
     hour_open = float(candles.open[hour]) if stop > hour else last
     rate, following = funding_now(series, state.now_ms)
@@ -131,13 +135,13 @@ def ticker_row(exchange: Exchange, series: Series) -> Row:
         "markPrice": price,
         "prevPrice24h": f"{day_open:.{places}f}",
         "price24hPcnt": f"{last / day_open - 1:.6f}",
-        "highPrice24h": f"{max(last, float(highs.max(initial=last))):.{places}f}",
-        "lowPrice24h": f"{min(last, float(lows.min(initial=last))):.{places}f}",
+        "highPrice24h": f"{high:.{places}f}",
+        "lowPrice24h": f"{low:.{places}f}",
         "prevPrice1h": f"{hour_open:.{places}f}",
         "tickDirection": "PlusTick" if last >= day_open else "MinusTick",
         "openInterest": f"{volume:.3f}",
         "openInterestValue": f"{volume * last:.2f}",
-        "turnover24h": f"{volume * last:.4f}",
+        "turnover24h": f"{turnover:.4f}",
         "volume24h": f"{volume:.4f}",
         "fundingRate": repr(rate) if abs(rate) >= 1e-4 or not rate else f"{rate:.8f}",
         "nextFundingTime": str(following),

@@ -203,7 +203,7 @@ def _trade(
         return pong | {"connId": connection.name}
     fault = None
     if op in ORDER_OPS:
-        words = json.dumps(frame.get("args"))[:WORDS_MAX]
+        words = json.dumps(frame.get("args"), separators=(",", ":"))[:WORDS_MAX]
         where = f"WS /v5/{op.replace('.', '/')}"
         fault = exchange.faults.take(REQUEST, where, words, exchange.state.now_ms)
     if fault is None:

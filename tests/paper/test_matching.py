@@ -338,3 +338,11 @@ def test_a_conditional_order_needs_its_margin_once() -> None:
     order = d.order("Buy", "70", trigger_price="105", trigger_direction=1)  # 735 of 1000
     d.walk("100", "106", "100", "106")
     assert d.now(order).status is Status.FILLED
+
+
+def test_what_only_reduces_needs_no_margin() -> None:
+    d = desk(balance="11")
+    d.trade("Buy", "1")
+    order = d.order("Sell", "500", price="110", reduce_only=True)
+    d.walk("100", "111", "100", "111")
+    assert (d.now(order).filled, d.quantity()) == (D("1"), D("0"))

@@ -63,7 +63,7 @@ def place(state: VenueState, account: Account, request: OrderRequest) -> Order:
         created_ms=state.now_ms,
         updated_ms=state.now_ms,
     )
-    if not request.trigger_price:
+    if not request.trigger_price and not order.reduce_only:
         check_margin(state, account, order)
     enter(state, order)
     return order
@@ -132,7 +132,8 @@ def amend(
     elif changed.status is Status.UNTRIGGERED:
         announce(state, changed)
     else:
-        check_margin(state, account, changed, order)
+        if not changed.reduce_only:
+            check_margin(state, account, changed, order)
         announce(state, changed)
         if is_marketable(changed, state.prices[order.symbol]):
             state.takers.append(changed.order_id)
