@@ -160,7 +160,8 @@ def _measured(bars: pl.DataFrame) -> pl.DataFrame:
 def _spikes(bars: pl.DataFrame, size: FloatArray, rules: Rules) -> pl.Series:
     """Mark the bars of a move that comes back within a few bars on ordinary volume.
 
-    ``size`` is each bar's move in local sigmas. Only bars with a large move are looked at, so that ten million bars cost no more than one.
+    ``size`` is each bar's move in local sigmas. Only bars with a large one are looked at, so that
+    ten million bars cost no more than one.
     """
     close, before = bars["close"].to_numpy(), bars["close_before"].to_numpy()
     volume = bars["volume_ordinary"].to_numpy()
