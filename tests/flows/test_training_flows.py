@@ -9,6 +9,7 @@ import stamina
 from executor.core.bundle import unpack
 from features.catalog import default_catalog
 from features.errors import InputError
+from flows import dataset as dataset_module
 from flows import study
 from flows.dataset import dataset
 from flows.gate import gate
@@ -165,6 +166,17 @@ def test_changed_candles_never_find_an_older_dataset(project, lake_folder, tmp_p
     fill_lake(Lake(folder), SYMBOLS, seed=6)
     monkeypatch.setenv("TRIBAR_PATHS__LAKE", str(folder))
     assert dataset.fn()["key"] != first["key"]
+
+
+def test_other_features_or_other_code_never_find_an_older_dataset(project, monkeypatch):
+    first = dataset.fn()["key"]
+    whole = default_catalog()
+    with monkeypatch.context() as patch:
+        fewer = whole.subset([name for name in whole.names if name != "adx_14_x4"][:-1])
+        patch.setattr(dataset_module, "training_catalog", lambda settings: fewer)
+        assert dataset.fn()["key"] != first
+    monkeypatch.setattr(dataset_module, "code_version", lambda: "other")
+    assert dataset.fn()["key"] != first
 
 
 def test_a_stored_dataset_is_the_one_that_was_made(project):
