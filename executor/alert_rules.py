@@ -27,6 +27,8 @@ INFO_NOTICES: Final[Mapping[str, Level]] = {
     NoticeCode.RESUMED: Level.INFO,
     NoticeCode.RESET: Level.INFO,
     NoticeCode.COOL_DOWN: Level.INFO,
+    NoticeCode.SYMBOLS_BLOCKED: Level.INFO,
+    NoticeCode.SYMBOLS_UNBLOCKED: Level.INFO,
 }
 # The venue's words for too little money: wallet, available, margin, order cost.
 INSUFFICIENT: Final = frozenset(

@@ -201,6 +201,12 @@ class Journal:
         ).fetchone()
         return None if row is None else (str(row[0]), str(row[1]))
 
+    def models(self) -> list[str]:
+        """Return the records of the models that were taken into use, newest first."""
+        return [
+            str(row[0]) for row in self._db.execute("SELECT body FROM models ORDER BY seq DESC")
+        ]
+
     def has_funding(self, symbol: str, time_ms: int) -> bool:
         """Say whether this settlement was already booked."""
         query = "SELECT body FROM events WHERE kind = 'FundingPaid' AND market_ms = ?"

@@ -67,6 +67,7 @@ class Loader:
         self.current: LoadedModel | None = None
         self.reachable = False
         self.refusal = ""
+        self.quarantined: dict[str, str] = {}
         self.accepted: set[tuple[str, str]] = set()
 
     async def start(self) -> LoadedModel | None:
@@ -84,6 +85,13 @@ class Loader:
         while True:
             await self._clock.sleep(self._policy.poll_interval_ms / 1000)
             await self.look(offer)
+
+    def go_back(self, previous: LoadedModel) -> None:
+        """Let a model that was in use before be the current one, after a restart too."""
+        record = previous.record
+        self.current = previous
+        self.accepted.add((record["bundle_sha256"], record["version"]))
+        self._store.set_current(record)
 
     async def look(self, offer: Offer) -> None:
         """Look at the alias once."""
@@ -138,6 +146,9 @@ class Loader:
             raise BundleRefused(f"{label} has no tag bundle_sha256; register it with `tribar`")
         if tags.get("quarantined", "").lower() not in ("", "false"):
             raise BundleRefused(f"{label} is quarantined; promote another version")
+        if version.version in self.quarantined:
+            why = self.quarantined[version.version]
+            raise BundleRefused(f"{label} was left for cause ({why}); promote another version")
         gate = tags.get("gate", "")
         if gate == PASSED:
             return PASSED

@@ -96,6 +96,10 @@ class ModelChanges:
         """Put a newly verified model into the queue."""
         self._inbox.put_nowait(self._event(loaded))
 
+    def put_back(self, previous: LoadedModel) -> None:
+        """Put a model that was in use before into the queue."""
+        self._inbox.put_nowait(self._event(previous))
+
     async def reload(self) -> str:
         """Look at the alias now; say what came of it."""
         before = self._loader.current

@@ -30,6 +30,7 @@ from executor.loader import Loader, Policy
 from executor.lockstep import Lockstep
 from executor.model_changes import ModelChanges, kept_model
 from executor.model_store import ModelStore
+from executor.model_watch import ModelWatch
 from executor.order_manager import OrderManager, Patience
 from executor.overview import Overview
 from executor.publisher import Publisher
@@ -275,6 +276,10 @@ class Session:
         self._around.surround(
             self._trader, self._orders, self._reconciler, self._publisher, self._models
         )
+        watch = ModelWatch(
+            overview, self._journal, self._loader, self._store, self._models, self._around.tell
+        )
+        overview.listeners.append(watch.after)
         self._fence.guard = state.guard
         parts = overview.parts
         parts.state, parts.params, parts.orders = state, params, self._orders

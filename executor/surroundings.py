@@ -12,7 +12,7 @@ from collections.abc import Callable
 from executor.clock import Clock
 from executor.core.contract import CommandName
 from executor.core.events import BarClosed, Command, Event, GateFacts, ModelSwapped, Tick
-from executor.core.types import Outcome
+from executor.core.types import Notice, Outcome
 from executor.feed import Feed
 from executor.journal import Journal
 from executor.lease import Lease
@@ -117,6 +117,13 @@ class Surroundings:
             self._publisher.wake()
         for listener in self._overview.listeners:
             listener(event, outcome)
+
+    def tell(self, notice: Notice) -> None:
+        """Tell others what the shell found out by itself."""
+        self._publisher.note(notice)
+        told = Outcome(notices=(notice,))
+        for listener in list(self._overview.listeners):
+            listener(Tick(now_ms=notice.time_ms), told)
 
     async def quiet(self, close_ms: int) -> None:
         """Nothing is left to do: tune if it is due, and let an accelerated market go on."""

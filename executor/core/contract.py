@@ -173,6 +173,9 @@ class NoticeCode(StrEnum):
     PARAMS_REFUSED = "params_refused"
     BALANCE_MISMATCH = "balance_mismatch"
     STALE_BAR = "stale_bar"
+    MODEL_QUARANTINED = "model_quarantined"
+    SYMBOLS_BLOCKED = "symbols_blocked"
+    SYMBOLS_UNBLOCKED = "symbols_unblocked"
 
 
 ALERTING: Final = frozenset(
@@ -188,6 +191,7 @@ ALERTING: Final = frozenset(
         NoticeCode.DRAWDOWN,
         NoticeCode.PERFORMANCE,
         NoticeCode.BALANCE_MISMATCH,
+        NoticeCode.MODEL_QUARANTINED,
     }
 )
 

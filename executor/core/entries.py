@@ -18,7 +18,7 @@ from executor.core.decide import ENTER, NO_EDGE, entry_verdict
 from executor.core.draft import Draft
 from executor.core.events import BarClosed
 from executor.core.fills import quantise_barriers
-from executor.core.guard import entries_this_minute, held_back, on_entry
+from executor.core.guard import canary_share, entries_this_minute, held_back, on_entry
 from executor.core.ideas import Idea, entry_record
 from executor.core.ledger import Opening
 from executor.core.model import Model, ModelInfo, Request
@@ -228,6 +228,7 @@ class _Chain:
             atr_fraction=_pick(idea.row, self._columns.atr) or 0.0,
             losses_row=guard.losses_row,
             wins_row=guard.wins_row,
+            share=canary_share(guard, params.guard),
             book=portfolio.book(bar.symbol, idea.signal.side),
         )
         yearly = params.sizing.volatility_target

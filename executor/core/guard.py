@@ -32,6 +32,9 @@ class GuardState:
     entries_today: int = 0
     minute: int = 0
     entries_minute: int = 0
+    canary_for: str = ""
+    canary_left: int = 0
+    canary_since_ms: int = 0
     repeated: dict[str, int] = field(default_factory=dict)
     repeated_latched: dict[str, int] = field(default_factory=dict)
 
@@ -69,6 +72,8 @@ def on_trade(
 ) -> list[Notice]:
     """Take in the newest of ``trades``: streaks, cool-down, performance."""
     notices: list[Notice] = []
+    if state.canary_left and trades[-1].opened_ms >= state.canary_since_ms:
+        state.canary_left -= 1
     if trades[-1].pnl > 0.0:
         state.wins_row += 1
         state.losses_row = 0
@@ -88,6 +93,19 @@ def on_trade(
         )
         notices.append(_notice(NoticeCode.PERFORMANCE, text, close_ms))
     return notices
+
+
+def on_model(state: GuardState, version: str, time_ms: int, guard: Guard) -> None:
+    """Let a model that takes another one's place begin small; the first one has no predecessor."""
+    if version == state.canary_for:
+        return
+    state.canary_left = guard.canary_trades if state.canary_for else 0
+    state.canary_for, state.canary_since_ms = version, time_ms
+
+
+def canary_share(state: GuardState, guard: Guard) -> float:
+    """Return the share of its size that a model may bet now."""
+    return min(1.0, guard.canary_fraction) if state.canary_left else 1.0
 
 
 def poor(trades: Sequence[Trade], guard: Guard) -> bool:

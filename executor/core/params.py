@@ -125,7 +125,11 @@ class Session(_Checked):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard(_Checked):
-    """When to stop entering although each single order would pass."""
+    """When to stop entering although each single order would pass.
+
+    A model that takes another one's place bets ``canary_fraction`` of the size until
+    ``canary_trades`` of its own trades are closed.
+    """
 
     daily_loss_max: float = 0.05
     drawdown_halt: float = 0.25
@@ -135,6 +139,8 @@ class Guard(_Checked):
     performance_win_rate_min: float = 0.20
     performance_profit_factor_min: float = 0.5
     performance_pause_bars: int = 96
+    canary_trades: int = 10
+    canary_fraction: float = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ from executor.core.events import (
     VenueSnapshot,
 )
 from executor.core.exits import after_close, after_entry, flatten, manage, protect
-from executor.core.guard import on_close, on_trade, reset
+from executor.core.guard import on_close, on_model, on_trade, reset
 from executor.core.ledger import Opening
 from executor.core.model import tuned
 from executor.core.orders import Move, executed, is_active, moved
@@ -244,6 +244,7 @@ def _on_model(state: TradingState, event: ModelSwapped, params: Params, draft: D
         draft.notice(NoticeCode.MODEL_SWAPPED, "", text, event.time_ms)
         return
     state.model, state.columns, state.model_version = model, columns, event.version
+    on_model(state.guard, event.version, event.time_ms, params.guard)
     tuning = state.tuning
     if tuning.adaptive_for != info.bundle_sha256:
         tuning.adaptive = {}

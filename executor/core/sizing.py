@@ -56,7 +56,10 @@ class Book:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """Everything the size of one bet depends on. Fractions, quote currency, per-bar figures."""
+    """Everything the size of one bet depends on. Fractions, quote currency, per-bar figures.
+
+    ``share`` of what comes out is bet: less than 1 while a model is new.
+    """
 
     prediction: Prediction
     equity: float
@@ -68,6 +71,7 @@ class Ask:
     losses_row: int
     wins_row: int
     book: Book
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +159,7 @@ def size(
     if share < 1.0 or by_beta < 1.0:
         bound_by = "volatility" if share <= by_beta else "beta"
         notional *= min(share, by_beta)
+    notional *= ask.share
     quantity = quantise_quantity(notional / ask.price, instrument.lot)
     quantity = min(quantity, quantise_quantity(instrument.quantity_max, instrument.lot))
     return Size(quantity=quantity, notional=notional, kelly=kelly, bound_by=bound_by)
