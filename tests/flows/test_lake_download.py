@@ -117,6 +117,7 @@ def test_a_range_that_is_stored_needs_no_candle_request(tmp_path):
     assert venue.seen["kline"] == 0
 
 
+@pytest.mark.slow
 def test_history_before_the_first_bar_is_added_and_asked_for_once(tmp_path):
     venue, lake = venue_of(2500), Lake(tmp_path)
     with serve(venue) as url:
@@ -198,6 +199,7 @@ def faults(rate: float, seed: int):
     return broken
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_faults_and_shuffled_pages_end_in_the_right_table(tmp_path, seed):
     symbols = ("BTCUSDT", "ETHUSDT", "SOLUSDT")

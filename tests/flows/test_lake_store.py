@@ -88,6 +88,7 @@ def test_a_changed_bar_is_replaced_and_noted(tmp_path):
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(
     pages=st.lists(
@@ -109,6 +110,7 @@ def test_any_order_of_overlapping_pages_gives_the_last_written_value(tmp_path_fa
     assert dict(zip(rows["open_ms"], rows["close"], strict=True)) == expected
 
 
+@pytest.mark.slow
 def test_writers_of_different_symbols_lose_nothing(tmp_path):
     """Eight threads start on a lake that does not exist yet, five commits each."""
 
@@ -227,6 +229,7 @@ def test_a_lake_that_cannot_be_written_says_so_in_one_line(tmp_path):
     assert "candles" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_table_as_it_was(tmp_path):
     """/dev/full cannot hold a folder, so a size limit on files plays the full disk."""
     lake = Lake(tmp_path)

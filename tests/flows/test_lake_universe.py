@@ -124,6 +124,7 @@ def test_the_schedule_comes_round_often_enough(minutes, cron):
     assert refresh_cron(minutes) == cron
 
 
+@pytest.mark.slow
 def test_a_training_learns_from_those_that_fell_out_as_well(tmp_path, monkeypatch):
     """DDD was delisted and has candles stored, EEE was and has none; CCC is still listed."""
     venue = venue_of(200, ("AAAUSDT", "BBBUSDT", "CCCUSDT"))
@@ -147,6 +148,7 @@ def test_a_training_learns_from_those_that_fell_out_as_well(tmp_path, monkeypatc
     assert shown == {"mode": "auto", "symbols": ["BBBUSDT"]}
 
 
+@pytest.mark.slow
 def test_an_automatic_choice_is_made_once_an_hour_and_kept(tmp_path, monkeypatch):
     venue = venue_of(200, ("AAAUSDT", "BBBUSDT", "CCCUSDT"))
     loud = random_walk(5, 1_700_000_100_000, 200)
