@@ -52,7 +52,6 @@ class Entry:
     order: OrderUpdated | None = None
     equity: tuple[int, float, float] | None = None
     day: str | None = None
-    snapshot: str | None = None
 
 
 def insert_entry(
@@ -81,9 +80,6 @@ def insert_entry(
         db.execute("INSERT OR REPLACE INTO equity VALUES (?, ?, ?)", entry.equity)
     if entry.day is not None:
         _begin_day(db, entry.day, seq)
-    if entry.snapshot is not None:
-        row = (seq, entry.snapshot)
-        db.execute("INSERT OR REPLACE INTO snapshots VALUES (1, ?, ?)", row)
     return seq
 
 

@@ -109,7 +109,7 @@ class Trader:
         self._quiet = quiet
         self._nudge = nudge
         self._snapshot_bytes = 0
-        self._bars_since_snapshot = 0
+        self._saved_bars = state.bars_processed
         self.closing = False
         self.reconciled = False
         self.generation = 0
@@ -122,7 +122,10 @@ class Trader:
         while True:
             item = await self._inbox.get()
             self.handle(item)
-            if self._inbox.empty() and not self._orders.in_flight:
+            if self._orders.in_flight:
+                await asyncio.sleep(0)  # let what was decided leave before anything else is done
+            elif self._inbox.empty():
+                self._save_if_due()
                 await self._quiet(self.state.close_ms)
 
     def handle(self, item: Item) -> None:
@@ -239,7 +242,6 @@ class Trader:
             order=event if isinstance(event, OrderUpdated) else None,
             equity=self._equity(event),
             day=day,
-            snapshot=self._due_snapshot(event),
         )
         self._journal.record(
             entry, recorded_ms=self._clock.now_ms(), lease_token=self._lease_token()
@@ -250,9 +252,12 @@ class Trader:
         self._after(event, outcome)
         return outcome
 
-    def save(self) -> None:
+    def save(self) -> int:
         """Write the state as it stands, so that the next start has nothing to replay."""
-        self._journal.save_snapshot(write_state(self.state))
+        text = write_state(self.state)
+        self._journal.save_snapshot(text)
+        self._saved_bars = self.state.bars_processed
+        return len(text)
 
     def _equity(self, event: Event) -> tuple[int, float, float] | None:
         if not isinstance(event, BarClosed):
@@ -269,16 +274,11 @@ class Trader:
             else None
         )
 
-    def _due_snapshot(self, event: Event) -> str | None:
-        """Return the state at a close, more seldom the larger it has become."""
-        if not isinstance(event, BarClosed):
-            return None
-        self._bars_since_snapshot += 1
-        if self._bars_since_snapshot * SNAPSHOT_BYTES_A_BAR < self._snapshot_bytes:
-            return None
-        text = write_state(self.state)
-        self._snapshot_bytes, self._bars_since_snapshot = len(text), 0
-        return text
+    def _save_if_due(self) -> None:
+        """Save the state after a close when nothing else waits, more seldom the larger it is."""
+        closed = self.state.bars_processed - self._saved_bars
+        if closed and closed * SNAPSHOT_BYTES_A_BAR >= self._snapshot_bytes:
+            self._snapshot_bytes = self.save()
 
 
 def day_of(time_ms: int) -> str:

@@ -133,7 +133,8 @@ def test_fills_are_known_by_id_and_funding_by_symbol_and_time(journal: Journal) 
 
 
 def test_what_was_committed_survives_without_a_close(journal: Journal, tmp_path: Path) -> None:
-    record(journal, entry("BarClosed", 900, equity=(900, 10_000.0, 10_000.0), snapshot="{}"))
+    record(journal, entry("BarClosed", 900, equity=(900, 10_000.0, 10_000.0)))
+    journal.save_snapshot("{}")
     record(journal, entry("BarClosed", 1_800, equity=(1_800, 10_001.0, 10_000.0)))
     journal.set_meta("instance", "abc")
     again = Journal(journal.path)
@@ -173,8 +174,9 @@ def test_a_full_disk_is_an_error_and_loses_nothing_written(journal: Journal) -> 
     record(journal, entry("BarClosed", 900))
     pages = journal._db.execute("PRAGMA page_count").fetchone()[0]
     journal._db.execute(f"PRAGMA max_page_count = {pages}")
+    long = Notice(code="x", symbol="", text="x" * 1_000_000, time_ms=1)
     with pytest.raises(JournalError, match="full"):
-        record(journal, entry("BarClosed", 1_800, snapshot="x" * 1_000_000))
+        record(journal, entry("BarClosed", 1_800, outcome=Outcome(notices=(long,))))
     (kept,) = Journal(journal.path).events()
     assert kept.market_ms == 900
 

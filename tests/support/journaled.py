@@ -50,11 +50,12 @@ class Journaled:
                 outcome=outcome,
                 fill=event.fill if isinstance(event, FillReceived) else None,
                 day=day,
-                snapshot=write_state(desk.state) if closed else None,
             ),
             recorded_ms=0,
             lease_token=1,
         )
+        if closed:
+            self.journal.save_snapshot(write_state(desk.state))
         return outcome
 
     def close(self, rows: Mapping[str, Sequence[float]], prices: Mapping[str, float]) -> Outcome:
