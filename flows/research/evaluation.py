@@ -33,14 +33,19 @@ BUCKETS = 10
 SHAP_ROWS = 1000
 
 
-def evaluate_model(trained: Trained, dataset: Dataset, judged_ms: int) -> Evidence:
-    """Return all figures of a finished model; the walk-forward judged from ``judged_ms`` on."""
+def evaluate_model(
+    trained: Trained, dataset: Dataset, judged_ms: int, parity_symbols: int | None = None
+) -> Evidence:
+    """Return all figures of a finished model; the walk-forward judged from ``judged_ms`` on.
+
+    Features are compared with the live stream for ``parity_symbols``, or for all symbols.
+    """
     samples, oof = trained.samples, trained.out_of_fold
     test_period = Period.between(trained.cuts.test_ms, trained.cuts.last_ms)
     period = Period.between(judged_ms, trained.cuts.last_ms)
     test_tracks = _tracks(trained, dataset, test_period, walked=False)
     tracks = _tracks(trained, dataset, period, walked=True)
-    unequal, compared = unequal_features(dataset)
+    unequal, compared = unequal_features(dataset, parity_symbols)
     return Evidence(
         metrics=_split_figures(trained),
         groups=_group_figures(trained),

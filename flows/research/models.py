@@ -195,7 +195,7 @@ def fit_linear(x: FloatArray, label: Labels, weight: FloatArray, c: float) -> Li
     # A column that never moves (a rule, a symbol without rows) says nothing: it is left unscaled.
     scale = np.where(spread > 1e-9 * np.maximum(1.0, np.abs(mean)), spread, 1.0)
     with threads_capped(1):
-        model = LogisticRegression(C=c, tol=1e-4, max_iter=1000)
+        model = LogisticRegression(C=c, solver="newton-cholesky", tol=1e-6, max_iter=100)
         model.fit((x - mean) / scale, label, sample_weight=weight / weight.mean())
     return Linear(
         mean=mean,

@@ -19,10 +19,13 @@ from flows.research.splits import Rows
 PARITY_BARS = 64
 
 
-def unequal_features(dataset: Dataset) -> tuple[int, int]:
-    """Return how many of the newest bars' features differ from the stream's, and of how many."""
+def unequal_features(dataset: Dataset, symbols: int | None = None) -> tuple[int, int]:
+    """Return how many of the newest bars' features differ from the stream's, and of how many.
+
+    Of the first ``symbols``, or of all.
+    """
     unequal = compared = 0
-    for market in dataset.markets:
+    for market in dataset.markets[:symbols]:
         streamed = _streamed(market, dataset)
         batch = market.matrix[-streamed.shape[0] :]
         whole = np.isfinite(batch).all(axis=1)  # on others nothing is decided

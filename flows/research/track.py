@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.types import FloatArray
-from flows.research.book import DAY_MS, RoundTrips, daily_returns, one_at_a_time
+from flows.research.book import (
+    DAY_MS,
+    RoundTrips,
+    daily_returns,
+    mean_exposure,
+    one_at_a_time,
+)
 from flows.research.market import Dataset
 from flows.research.performance import return_metrics, trade_metrics
 from flows.research.recipe import HOUR_MS
@@ -72,7 +78,13 @@ def make_track(
     )
     net = held.gross - cost_factor * (held.gross - held.net)
     hours = (samples.end_ms[rows] - samples.start_ms[rows]) / HOUR_MS
-    figures = {**return_metrics(daily), **trade_metrics(net, held.gross, hours)}
+    figures = {
+        **return_metrics(daily),
+        **trade_metrics(net, held.gross, hours),
+        "exposure": mean_exposure(
+            held, dataset.interval_ms, days=period.days, symbols=len(dataset.markets)
+        ),
+    }
     return Track(daily=daily, metrics=figures, rows=rows, trips=held)
 
 

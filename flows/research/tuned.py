@@ -16,7 +16,7 @@ from flows.research.economics import wishes
 from flows.research.fitting import judge
 from flows.research.market import Dataset
 from flows.research.samples import draw_samples
-from flows.research.track import Period, make_track
+from flows.research.track import Period, buy_and_hold, make_track
 from flows.research.training import Trained
 
 POINTS = 16
@@ -40,21 +40,22 @@ def tuning_box(signal: SignalParams) -> dict[str, tuple[float, float, float]]:
 def tuned_returns(trained: Trained, dataset: Dataset, period: Period) -> tuple[float, ...]:
     """Return the summed net return out of sample at 16 Sobol points of the box.
 
-    0 where a point has no signal at all.
+    Over the same mean share of the market, as the gate judges; 0 where a point has no signal.
     """
+    hold = float(buy_and_hold(dataset, period).sum())
     box = tuning_box(trained.recipe.signal)
     low = np.array([one[1] for one in box.values()])
     high = np.array([one[2] for one in box.values()])
     engine = qmc.Sobol(d=len(box), scramble=True, rng=np.random.default_rng(SEED))
     points = low + (high - low) * engine.random(POINTS)
     return tuple(
-        _return_at(trained, dataset, period, dict(zip(box, map(float, point), strict=True)))
+        _return_at(trained, dataset, period, hold, dict(zip(box, map(float, point), strict=True)))
         for point in points
     )
 
 
 def _return_at(
-    trained: Trained, dataset: Dataset, period: Period, moved: dict[str, float]
+    trained: Trained, dataset: Dataset, period: Period, hold: float, moved: dict[str, float]
 ) -> float:
     recipe = trained.recipe.with_point({f"signal.{name}": at for name, at in moved.items()})
     try:
@@ -69,4 +70,5 @@ def _return_at(
         if rows.size:
             answers = judge(samples, rows, fitted)
             wished[rows] = wishes(answers.expected, recipe.model.kappa)
-    return float(make_track(dataset, samples, wished, period).daily.sum())
+    track = make_track(dataset, samples, wished, period)
+    return float(track.daily.sum()) - track.metrics["exposure"] * hold

@@ -130,6 +130,20 @@ def test_a_wild_record_is_judged_at_the_volatility_it_would_be_traded_with():
     assert line.value < 0.75 * return_metrics(daily)["max_drawdown"]
 
 
+def test_the_models_own_record_is_judged_over_its_share_of_the_market():
+    """Always half long in a market that rises: nothing is left once the market is taken out."""
+    rng = np.random.default_rng(12)
+    hold = rng.normal(0.004, 0.01, DAYS)
+    daily = 0.5 * hold + rng.normal(0.0, 0.001, DAYS)
+    long = record(daily)
+    long.metrics["exposure"] = 0.5
+    evidence = made_evidence(0.2)
+    tide = replace(evidence, records={**evidence.records, "model": long}, hold=hold)
+    assert "track record" in failed(judge_model(tide, made_attempts(0.2), LIMITS))
+    long.metrics["exposure"] = 0.0
+    assert "track record" not in failed(judge_model(tide, made_attempts(0.2), LIMITS))
+
+
 def test_a_share_of_a_rising_market_is_no_edge():
     """Trials that were merely long in a market that rose beat nothing."""
     rng = np.random.default_rng(2)
