@@ -9,6 +9,7 @@ Rule: the truth is the features' own code, batch and stream; nothing is computed
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from features.batch import feature_matrix
 from features.catalog import Catalog
 from features.funding import settled_between
-from features.signals import RULES, SignalParams
+from features.signals import HIGHER, INPUTS, RULES, SignalParams
 from features.signals_batch import signals_batch
 from features.stream import FeatureStream
 from features.types import Candles, FloatArray, Funding, IntArray
@@ -35,9 +36,14 @@ class FeatureFinding:
     name: str
     same_in_stream: bool
     unchanged_by_future: bool
-    warm_from: int  # first bar with a number, from the history's start
-    identical_from: int  # bars after a cold start until bit-identical; -1 where not in time
-    declared: int  # bars after which the catalog says it is
+    warm_from: int | None  # first bar with a number, from the history's start; None: it has none
+    declared: int  # bars after which the catalog says that a cold start is bit-identical
+    identical_from: int | None  # bars after which it was; None: the history is too short to tell
+
+    @property
+    def is_late(self) -> bool:
+        """Whether a cold start took longer than the catalog says."""
+        return self.identical_from is not None and self.identical_from > self.declared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +53,14 @@ class Findings:
     symbol: str
     bars: int
     features: tuple[FeatureFinding, ...]
-    firing: dict[str, float]  # share of warm bars on which a rule fires
+    # Share of the bars on which a rule fires, of those that it can judge; None: of none.
+    firing: dict[str, float | None]
 
     @property
     def is_good(self) -> bool:
         """Whether training and trading see the same, whatever the future brings."""
         return all(
-            one.same_in_stream and one.unchanged_by_future and one.identical_from >= 0
+            one.same_in_stream and one.unchanged_by_future and not one.is_late
             for one in self.features
         )
 
@@ -99,9 +106,9 @@ def check_features(
             name=name,
             same_in_stream=bool(same[j]),
             unchanged_by_future=bool(causal[j]),
-            warm_from=int(warm[j]),
-            identical_from=int(identical[j]),
+            warm_from=warm[j],
             declared=catalog.features[j].lookback,
+            identical_from=identical[j],
         )
         for j, name in enumerate(catalog.names)
     )
@@ -137,10 +144,14 @@ def _causal(
     batch: FloatArray,
     generator: np.random.Generator,
 ) -> Sequence[bool]:
-    """Return for each feature whether rows stay the same when what follows is cut off."""
+    """Return for each feature whether rows stay the same when what follows is cut off.
+
+    One cut in each eighth: a look-ahead to the largest value shows only before that value.
+    """
     unchanged = np.ones(batch.shape[1], dtype=bool)
-    low = max(1, candles.n // 2)
-    for cut in generator.integers(low, candles.n + 1, size=CUTS):
+    edges = np.linspace(1, candles.n + 1, CUTS + 1).astype(np.int64)
+    for low, high in pairwise(edges):
+        cut = generator.integers(low, max(high, low + 1))
         known = None if funding is None else _until(funding, int(candles.close_ms[cut - 1]))
         again = feature_matrix(candles.slice(0, int(cut)), catalog, known)
         unchanged &= [_same(again[:, j], batch[:cut, j]) for j in range(batch.shape[1])]
@@ -153,40 +164,42 @@ def _identical_from(
     catalog: Catalog,
     batch: FloatArray,
     generator: np.random.Generator,
-) -> IntArray:
-    """Return for each feature the bars until a cold start gives the same bits, -1 if too late."""
+) -> list[int | None]:
+    """Return for each feature the bars until a cold start gives the same bits, the worst of some.
+
+    None where no start leaves bars with a number after the declared warm-up: nothing was seen.
+    """
     length = catalog.warmup_bars + ROWS_AFTER_WARMUP
-    worst = np.zeros(batch.shape[1], dtype=np.int64)
-    declared = [feature.lookback for feature in catalog.features]
-    last = candles.n - length
-    starts = generator.integers(1, last + 1, size=COLD_STARTS) if last >= 1 else np.array([0])
-    for start in starts:
+    last = candles.n - length if candles.n > length else candles.n // 4
+    worst: list[int | None] = [None] * batch.shape[1]
+    for start in generator.integers(min(1, last), last + 1, size=COLD_STARTS):
         part = candles.slice(int(start), min(candles.n, int(start) + length))
         cold = feature_matrix(part, catalog, funding)
-        for j in range(batch.shape[1]):
+        for j, feature in enumerate(catalog.features):
             whole = batch[start : start + part.n, j]
+            if not np.isfinite(whole[feature.lookback :]).any():
+                continue
             differs = np.flatnonzero(_bits(cold[:, j]) != _bits(whole))
             first = int(differs[-1]) + 1 if differs.size else 0
-            late = first > min(declared[j], part.n - 1)
-            worst[j] = -1 if late or worst[j] < 0 else max(int(worst[j]), first)
+            worst[j] = max(worst[j] or 0, first)
     return worst
 
 
-def _firing(batch: FloatArray, catalog: Catalog, signal: SignalParams) -> dict[str, float]:
-    """Return for each rule the share of warm bars with a tradable signal."""
-    shares = {}
-    warm = np.isfinite(batch).all(axis=1)
-    for rule in RULES:
+def _firing(batch: FloatArray, catalog: Catalog, signal: SignalParams) -> dict[str, float | None]:
+    """Return for each rule the share of bars with a tradable signal, of those that it can judge."""
+    shares: dict[str, float | None] = {}
+    for rule, number in RULES.items():
         found = signals_batch(batch, catalog, replace(signal, rule=rule))
-        shares[rule] = float(np.mean(found.side[warm] != 0)) if warm.any() else 0.0
+        read = [catalog.names.index(name) for name in (*INPUTS[number], HIGHER)]
+        warm = np.isfinite(batch[:, read]).all(axis=1)
+        shares[rule] = float(np.mean(found.side[warm] != 0)) if warm.any() else None
     return shares
 
 
-def _warm_from(batch: FloatArray) -> IntArray:
-    """Return the first row with a number, by column; the number of rows where there is none."""
+def _warm_from(batch: FloatArray) -> list[int | None]:
+    """Return the first row with a number, by column; None where there is none."""
     finite = np.isfinite(batch)
-    first: IntArray = np.where(finite.any(axis=0), finite.argmax(axis=0), batch.shape[0])
-    return first
+    return [int(column.argmax()) if column.any() else None for column in finite.T]
 
 
 def _until(funding: Funding, time_ms: int) -> Funding:

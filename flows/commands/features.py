@@ -25,7 +25,8 @@ stream     bar by bar, as in trading, equals all at once, as in training
 cut        a row stays the same when the bars after it are cut off
 warm       first bar that has a number
 identical  bars until the worst of three cold starts has the history's bits
-declared   bars that the catalog asks for; identical may not be more"""
+declared   bars that the catalog asks for; in time: identical is not more
+–          cannot be told: no funding in the lake, or too few bars"""
 
 app = App(name="features", help="Look into what the model learns from.", help_format="markdown")
 
@@ -108,12 +109,15 @@ def _show(out: Console, found: Findings) -> None:
             "equal" if one.same_in_stream else "DIFFERS",
             "equal" if one.unchanged_by_future else "DIFFERS",
             one.warm_from,
-            one.identical_from if one.identical_from >= 0 else "NOT IN TIME",
+            one.identical_from,
             one.declared,
+            None if one.identical_from is None else "NO" if one.is_late else "yes",
         )
         for one in found.features
     ]
-    columns = ("feature", "stream", "cut", "warm", "identical", "declared")
+    columns = ("feature", "stream", "cut", "warm", "identical", "declared", "in time")
     out.print(table(found.symbol, columns, rows))
-    shares = ", ".join(f"{rule} {share:.1%}" for rule, share in found.firing.items())
+    shares = ", ".join(
+        f"{rule} {'–' if share is None else f'{share:.1%}'}" for rule, share in found.firing.items()
+    )
     out.print(f"Share of bars on which a rule fires: {shares}", highlight=False)
