@@ -6,6 +6,7 @@ The last word of every test is that the exchange still trades.
 import asyncio
 import io
 import json
+import resource
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlencode
@@ -424,10 +425,11 @@ async def test_a_thousand_sockets() -> None:
             for _ in range(10):
                 batch = await asyncio.gather(*(connect() for _ in range(100)))
                 opened.extend(socket for socket in batch if socket is not None)
-            assert len(opened) > 400
+            few = resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 2048
+            assert len(opened) > 400 if few else len(opened) == 1000
             for socket in opened[::50]:
                 await socket.send_json({"op": "ping", "req_id": "1"})
-                assert (await socket.receive_json(timeout=10))["ret_msg"] == "pong"
+                assert (await socket.receive_json(timeout=30))["ret_msg"] == "pong"
             await asyncio.gather(*(socket.close() for socket in opened))
         async with bybit_client(paper) as client:
             await still_trades(client)
