@@ -34,6 +34,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 # Windows become part of the loop that runs them: handing their rings to a call costs more than
 # the kernel itself. Others gain nothing by it and would take long to compile.
 INLINED = ("features.kernels.windows", "features.kernels.volatility")
+# Where the plain functions live that may be compiled: maths, decisions, and loops over them.
+OURS = ("features.", "executor.core.", "flows.research.")
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 
 _registered: set[Callable[..., Any]] = set()
@@ -71,7 +73,7 @@ def compiled(function: F, *, allocates: bool = True) -> F:
 
 
 def _reachable(function: Callable[..., Any]) -> list[Callable[..., Any]]:
-    """Return ``function`` and every plain function of ``features`` it can call."""
+    """Return ``function`` and every plain function of ours that it can call."""
     found: dict[Callable[..., Any], None] = {}
     waiting = [function]
     while waiting:
@@ -80,7 +82,7 @@ def _reachable(function: Callable[..., Any]) -> list[Callable[..., Any]]:
             continue
         found[current] = None
         for value in _named_values(current).values():
-            ours = isinstance(value, types.FunctionType) and value.__module__.startswith("features")
+            ours = isinstance(value, types.FunctionType) and value.__module__.startswith(OURS)
             if ours:
                 waiting.append(value)
     return list(found)

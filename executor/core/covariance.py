@@ -141,7 +141,9 @@ def comovement(
 
     The sample correlation over pairs of known returns is shrunk towards a constant one by
     ``shrinkage``; a pair with fewer than ``bars_min`` common returns gets the constant alone. Beta
-    is to the equally weighted mean of these symbols, from the shrunk covariance.
+    is to the equally weighted mean of these symbols, from the shrunk covariance. Every sum runs
+    from the oldest bar to the newest and in the order of symbols (not as a matrix product), so that
+    the compiled loop of the simulation gets the same bits.
     """
     k = len(symbols)
     target = np.full((k, k), UNKNOWN_CORRELATION)
@@ -152,16 +154,20 @@ def comovement(
     total = np.where(known, returns, 0.0).sum(axis=0)
     centred = np.where(known, returns - total / np.maximum(count, 1), 0.0)
     spread = np.sqrt((centred * centred).sum(axis=0))
-    common = known.T.astype(np.float64) @ known.astype(np.float64)
+    common = known.T.astype(np.float64) @ known.astype(np.float64)  # whole numbers: exact
+    products = (centred[:, :, None] * centred[:, None, :]).sum(axis=0)
     scale = np.outer(spread, spread)
     usable = (common >= bars_min) & (scale > 0.0)
-    sample = np.divide(centred.T @ centred, scale, out=target.copy(), where=usable)
+    sample = np.divide(products, scale, out=target.copy(), where=usable)
     correlation = np.where(usable, shrinkage * target + (1.0 - shrinkage) * sample, target)
     np.fill_diagonal(correlation, 1.0)
     sigma = np.array([volatility[s] for s in symbols])
     covariance = correlation * np.outer(sigma, sigma)
-    market = covariance.mean(axis=1)
-    variance = float(market.mean())
+    market = covariance.sum(axis=0) / k
+    variance = 0.0
+    for value in market.tolist():
+        variance += value
+    variance /= k
     beta = market / variance if variance > 0.0 else np.ones(k)
     return Comovement(
         index={symbol: i for i, symbol in enumerate(symbols)}, correlation=correlation, beta=beta

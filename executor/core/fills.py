@@ -18,7 +18,11 @@ from features.costs import Costs, slippage, slipped_price
 from features.types import Candle
 
 SCALE_MAX: Final = 1e12
-MONEY_DECIMALS: Final = 8
+MONEY_SCALE: Final = 1e8
+MONEY_MAX: Final = 4.5e7
+SPLITTER: Final = 134_217_729.0  # 2**27 + 1
+_SCALE_HIGH: Final = SPLITTER * MONEY_SCALE - (SPLITTER * MONEY_SCALE - MONEY_SCALE)
+_SCALE_LOW: Final = MONEY_SCALE - _SCALE_HIGH
 
 
 def step_scale(step: float) -> float:
@@ -96,14 +100,38 @@ def market_fill_price(
     return quantise_price(slipped_price(reference, side, slipped), tick, side)
 
 
+def to_money(value: float) -> float:
+    """Return ``value`` in the venue's decimals, as ``round(value, 8)`` does, tie to even included.
+
+    The product's rounding error is taken apart (Dekker, 1971), so that compiled code, whose own
+    ``round`` is another, gets the same bits. Above 4.5e7 a double has no eighth decimal: unchanged.
+    """
+    if not -MONEY_MAX < value < MONEY_MAX:
+        return value
+    size = value if value >= 0.0 else -value
+    scaled = size * MONEY_SCALE
+    split = size * SPLITTER
+    high = split - (split - size)
+    low = size - high
+    error = ((high * _SCALE_HIGH - scaled) + high * _SCALE_LOW + low * _SCALE_HIGH) + (
+        low * _SCALE_LOW
+    )
+    units = int(scaled)
+    past_half = (scaled - (units + 0.5)) + error
+    if past_half > 0.0 or (past_half == 0.0 and units % 2 == 1):
+        units += 1
+    money = units / MONEY_SCALE
+    return money if value >= 0.0 else -money
+
+
 def fee(quantity: float, price: float, rate: float) -> float:
     """Return the fee of a fill in quote currency, in the venue's decimals; below 0 a rebate."""
-    return round(quantity * price * rate, MONEY_DECIMALS)
+    return to_money(quantity * price * rate)
 
 
 def funding_payment(side: int, quantity: float, mark_price: float, rate: float) -> float:
     """Return what the holder's cash gains at a settlement: a long pays a positive rate."""
-    return round(-side * quantity * mark_price * rate, MONEY_DECIMALS)
+    return to_money(-side * quantity * mark_price * rate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,27 +113,27 @@ class Recording:
     ) -> None:
         if len({tape.candles.interval_ms for tape in tapes}) != 1:
             raise InputError("a replay needs tapes of one bar interval; give at least one tape")
-        self._tapes = sorted(tapes, key=lambda tape: tape.symbol)
-        self.interval_ms = self._tapes[0].candles.interval_ms
-        self.symbols = tuple(tape.symbol for tape in self._tapes)
+        self.tapes = sorted(tapes, key=lambda tape: tape.symbol)
+        self.interval_ms = self.tapes[0].candles.interval_ms
+        self.symbols = tuple(tape.symbol for tape in self.tapes)
         self.number = {symbol: s for s, symbol in enumerate(self.symbols)}
         self._facts = facts
         self._signals = signals
-        closing = [tape.candles.close_ms[:-1] for tape in self._tapes]
+        closing = [tape.candles.close_ms[:-1] for tape in self.tapes]
         inside = [times[(times >= start_ms) & (times < stop_ms)] for times in closing]
-        self._grid = np.unique(np.concatenate(inside)) if inside else np.empty(0, np.int64)
-        self._bars = np.full((self._grid.size, len(self._tapes)), -1, dtype=np.int64)
-        for s, (tape, times) in enumerate(zip(self._tapes, inside, strict=True)):
+        self.grid: IntArray = np.unique(np.concatenate(inside)) if inside else np.empty(0, np.int64)
+        self.bars: IntArray = np.full((self.grid.size, len(self.tapes)), -1, dtype=np.int64)
+        for s, (tape, times) in enumerate(zip(self.tapes, inside, strict=True)):
             first = int(np.searchsorted(tape.candles.close_ms, start_ms))
-            places = np.searchsorted(self._grid, times)
-            self._bars[places, s] = first + np.arange(times.size)
-        self._close_ms: list[int] = self._grid.tolist()
+            places = np.searchsorted(self.grid, times)
+            self.bars[places, s] = first + np.arange(times.size)
+        self._close_ms: list[int] = self.grid.tolist()
         self._chunks: dict[int, _Chunk] = {}
-        self._number, self._current = -1, _Chunk(self._tapes, self._bars[:0])
+        self._number, self._current = -1, _Chunk(self.tapes, self.bars[:0])
         self._found: dict[tuple[SignalParams, int], dict[int, list[tuple[int, Signal]]]] = {}
-        times, self._settlements = _settlements(self._tapes, start_ms - self.interval_ms)
-        self._paid_from: list[int] = np.searchsorted(times, self._grid - self.interval_ms).tolist()
-        self._paid_to: list[int] = np.searchsorted(times, self._grid).tolist()
+        times, self._settlements = _settlements(self.tapes, start_ms - self.interval_ms)
+        self._paid_from: list[int] = np.searchsorted(times, self.grid - self.interval_ms).tolist()
+        self._paid_to: list[int] = np.searchsorted(times, self.grid).tolist()
 
     def __iter__(self) -> Iterator["RecordedClose"]:
         """Yield the closes in order."""
@@ -171,7 +171,7 @@ class Recording:
         i = chunk.bars.item(k, s)
         if i < 0:
             return None
-        tape, volatility = self._tapes[s], chunk.volatility.item(k, s)
+        tape, volatility = self.tapes[s], chunk.volatility.item(k, s)
         return Bar(
             symbol=tape.symbol,
             candle=Candle(
@@ -207,7 +207,7 @@ class Recording:
         if self._signals is None:
             found = []
             for s, i in enumerate(self.row(place)):
-                tape = self._tapes[s]
+                tape = self.tapes[s]
                 if i >= 0 and tape.volatility[i] == tape.volatility[i]:
                     signal = primary_signal(tape.features[i], columns, params)
                     if signal.side:
@@ -225,9 +225,9 @@ class Recording:
         self, number: int, source: SignalSource, params: SignalParams
     ) -> dict[int, list[tuple[int, Signal]]]:
         """Return all signals of a chunk by place, tapes in order."""
-        bars = self._bars[number * CHUNK : (number + 1) * CHUNK]
+        bars = self.bars[number * CHUNK : (number + 1) * CHUNK]
         found: dict[int, list[tuple[int, Signal]]] = {}
-        for s, tape in enumerate(self._tapes):
+        for s, tape in enumerate(self.tapes):
             places = np.flatnonzero(bars[:, s] >= 0)
             if places.size == 0:
                 continue
@@ -252,8 +252,8 @@ class Recording:
             return self._current
         found = self._chunks.get(number)
         if found is None:
-            bars = self._bars[number * CHUNK : (number + 1) * CHUNK]
-            found = self._chunks[number] = _Chunk(self._tapes, bars)
+            bars = self.bars[number * CHUNK : (number + 1) * CHUNK]
+            found = self._chunks[number] = _Chunk(self.tapes, bars)
             while len(self._chunks) > CHUNKS_KEPT:
                 del self._chunks[next(iter(self._chunks))]
         self._number, self._current = number, found
