@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from executor.clock import Clock
 from executor.command_desk import ALWAYS, Answer, CommandDesk
-from executor.core.contract import Keys
+from executor.core.contract import STREAM_KEPT, CommandName, Keys
 from executor.journal import Journal
 from executor.supervisor import heed_cancellation
 
@@ -24,6 +24,7 @@ POLL_S: Final = 0.5
 READ_AT_ONCE: Final = 20
 ANSWERS_KEPT: Final = 10_000
 CURSOR: Final = "command_cursor"
+BEGINNING: Final = "0-0"
 
 log = structlog.get_logger("commands")
 
@@ -52,20 +53,43 @@ class Commands:
         self._cursor = journal.meta(CURSOR) or ""
         self._checks: set[asyncio.Task[None]] = set()
 
+    async def catch_up(self) -> None:
+        """Take everything given until now, so that nothing is decided before a kill is known."""
+        while await self._try() is not False:
+            pass
+
     async def run(self) -> None:
         """Take what comes; a Redis that is away is tried again at the next look."""
         while True:
-            try:
-                await self._look()
-            except (RedisError, OSError, TimeoutError) as error:
-                log.debug("commands_unreadable", error=str(error))
-            heed_cancellation()
+            await self._try()
             await self._clock.sleep(POLL_S)
 
-    async def _look(self) -> None:
+    async def _try(self) -> bool | None:
+        """Look once; say whether there was anything, None where Redis did not answer."""
+        try:
+            found = await self._look()
+        except (RedisError, OSError, TimeoutError) as error:
+            log.debug("commands_unreadable", error=str(error))
+            await self._clock.sleep(POLL_S)
+            found = None
+        heed_cancellation()
+        return found
+
+    async def _begin(self) -> str:
+        """Return where a machine begins that read none yet: at a kill still in force, else now."""
+        rows: Any = await self._redis.xrevrange(self._keys.commands, count=STREAM_KEPT)
+        for number, (_, fields) in enumerate(rows):
+            name = _name(fields)
+            if name == CommandName.RESET:
+                break
+            if name == CommandName.KILL:
+                return str(rows[number + 1][0]) if number + 1 < len(rows) else BEGINNING
+        return str(rows[0][0]) if rows else BEGINNING
+
+    async def _look(self) -> bool:
+        """Read on and take what is new; say whether there was anything."""
         if not self._cursor:
-            newest = await self._redis.xrevrange(self._keys.commands, count=1)
-            self._cursor = str(newest[0][0]) if newest else "0-0"
+            self._cursor = await self._begin()
         # redis-py types a reply for every protocol at once; here it is a list of pairs.
         found: Any = await self._redis.xread(
             {self._keys.commands: self._cursor}, count=READ_AT_ONCE
@@ -75,6 +99,7 @@ class Commands:
                 self._cursor = str(entry_id)
                 self._journal.set_meta(CURSOR, self._cursor)
                 await self._take(self._cursor, fields)
+        return bool(found)
 
     async def _take(self, entry_id: str, fields: Mapping[str, str]) -> None:
         """Hand one message over and answer it."""
@@ -109,3 +134,12 @@ class Commands:
             )
         except (RedisError, OSError, TimeoutError) as error:
             log.debug("answer_not_given", error=str(error))
+
+
+def _name(fields: Mapping[str, str]) -> str:
+    """Return the name in a message, "" where it holds none."""
+    try:
+        body = orjson.loads(fields.get("command", ""))
+    except orjson.JSONDecodeError:
+        return ""
+    return str(body.get("name", "")) if isinstance(body, dict) else ""

@@ -20,7 +20,7 @@ from executor.commands import Commands
 from executor.core.contract import Keys, Status
 from executor.core.params import Params
 from executor.core.state import TradingState, new_state
-from executor.errors import RetryableError, VenueError
+from executor.errors import RetryableError
 from executor.feed import Feed
 from executor.fence import Fence
 from executor.journal import Journal
@@ -38,7 +38,7 @@ from executor.reconciler import Reconciler
 from executor.recovery import rebuild, write_state
 from executor.registry import Registry
 from executor.settings import Settings, make_params
-from executor.startup import insist, resume, set_leverage
+from executor.startup import insist, keep_measuring, resume, set_leverage
 from executor.supervisor import Supervisor
 from executor.surroundings import Surroundings
 from executor.trader import Item, Trader
@@ -50,7 +50,6 @@ from features.intervals import interval_ms
 
 SUBSCRIBE_S: Final = 10.0
 SETTLE_S: Final = 6.0
-CLOCK_CHECK_S: Final = 60.0
 
 log = structlog.get_logger("session")
 
@@ -149,11 +148,14 @@ class Session:
         if swapped is not None:
             self._trader.apply(swapped)
         resume(self._journal, self._orders, self._clock.now_ms())
+        commands = self._open_desk()
+        overview.step = "reading commands"
+        await commands.catch_up()
         await self._insist("reconciling", self._reconcile)
         self._help(tasks, supervisor, "candles", feed.watch)
         await self._subscribed(self._candles_subscribed)
         self._trading = tasks.create_task(self._trader.run())
-        self._start_helpers(tasks, supervisor)
+        self._start_helpers(tasks, supervisor, commands)
         overview.phase = Status.RUNNING
         overview.step = "trading"
         overview.counters.history_s = feed.history_s
@@ -161,7 +163,7 @@ class Session:
         self._publisher.wake()
         log.info("running", cold_start_s=round(overview.counters.cold_start_s, 2))
 
-    def _start_helpers(self, tasks: asyncio.TaskGroup, supervisor: Supervisor) -> None:
+    def _open_desk(self) -> Commands:
         desk = CommandDesk(
             self._journal,
             self._clock,
@@ -174,12 +176,16 @@ class Session:
         )
         self._overview.commands.desk = desk
         keys, answer = Keys(self._settings.redis.prefix), self._publisher.answer
-        commands = Commands(self._redis, keys, self._journal, self._clock, desk=desk, answer=answer)
+        return Commands(self._redis, keys, self._journal, self._clock, desk=desk, answer=answer)
+
+    def _start_helpers(
+        self, tasks: asyncio.TaskGroup, supervisor: Supervisor, commands: Commands
+    ) -> None:
         for name, run in (
             ("reconciler", self._reconciler.run),
             ("loader", partial(self._loader.run, self._models.offer)),
             ("commands", commands.run),
-            ("clock", self._check_clock),
+            ("clock", partial(keep_measuring, self._venue, self._clock)),
         ):
             self._help(tasks, supervisor, name, run)
 
@@ -311,15 +317,6 @@ class Session:
     async def _reconcile(self) -> None:
         if not await self._reconciler.ask():
             raise RetryableError(self._reconciler.problem)
-
-    async def _check_clock(self) -> None:
-        """Measure the difference of the clocks every minute."""
-        while True:
-            await self._clock.sleep(CLOCK_CHECK_S)
-            try:
-                await self._venue.sync_clock()
-            except VenueError as error:
-                log.warning("clock_not_measured", error=str(error))
 
     async def drain(self) -> None:
         """Stop in order: no new bars, orders in flight settled, state saved, lease given back."""

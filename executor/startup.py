@@ -19,6 +19,7 @@ from executor.venue import Venue
 
 RETRY_FIRST_S: Final = 0.5
 RETRY_MOST_S: Final = 15.0
+CLOCK_CHECK_S: Final = 60.0
 
 log = structlog.get_logger("startup")
 
@@ -56,6 +57,16 @@ async def set_leverage(venue: Venue, symbols: Sequence[str], leverage: float) ->
             await venue.set_leverage(symbol, leverage)
         except (VenueError, FenceError) as error:
             log.warning("leverage_not_set", symbol=symbol, error=str(error))
+
+
+async def keep_measuring(venue: Venue, clock: Clock) -> None:
+    """Measure the difference of the clocks every minute."""
+    while True:
+        await clock.sleep(CLOCK_CHECK_S)
+        try:
+            await venue.sync_clock()
+        except VenueError as error:
+            log.warning("clock_not_measured", error=str(error))
 
 
 def resume(journal: Journal, orders: OrderManager, now_ms: int) -> None:

@@ -390,7 +390,7 @@ async def test_the_stream_is_read_once_in_order_across_restarts(
         )
 
     commands = reader()
-    await redis.xadd(keys.commands, {"command": '{"name": "kill", "who": "before"}'})
+    await redis.xadd(keys.commands, {"command": '{"name": "pause", "who": "before"}'})
     await commands._look()
     assert bench.taken == [], "what was said before the first start is not for us"
     await redis.xadd(keys.commands, {"command": '{"name": "pause", "who": "me"}'})
@@ -409,4 +409,31 @@ async def test_the_stream_is_read_once_in_order_across_restarts(
     await commands._look()
     newest: Any = await redis.xrevrange(keys.events, count=1)
     assert "elsewhere" in newest[0][1]["answer"], "a standby answers although it never beats"
+    await redis.aclose()
+
+
+@pytest.mark.servers
+async def test_a_machine_that_read_nothing_yet_obeys_a_kill_that_is_in_force(
+    bench: Bench, valkey_url: str
+) -> None:
+    """A standby on a machine of its own takes over: the kill switch is latched there, too."""
+    redis = Redis.from_url(valkey_url, decode_responses=True)
+    keys = Keys(f"latched-{bench.folder.name}:")
+    seconds, microseconds = await redis.time()
+    bench.clock._now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+
+    def reader() -> Commands:
+        return Commands(
+            redis, keys, bench.journal, bench.clock, desk=bench.desk, answer=lambda fields: None
+        )
+
+    for name in ("kill", "reset"):
+        await redis.xadd(keys.commands, {"command": f'{{"name": "{name}"}}'})
+    await reader().catch_up()
+    assert bench.taken == [], "a reset came after it"
+    bench.journal.set_meta("command_cursor", "")
+    for name in ("pause", "kill", "set"):
+        await redis.xadd(keys.commands, {"command": f'{{"name": "{name}"}}'})
+    await reader().catch_up()
+    assert [command.name for command in bench.taken][:1] == ["kill"]
     await redis.aclose()
