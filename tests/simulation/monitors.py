@@ -45,6 +45,7 @@ class Monitors:
         self.entries = 0
         self.fills = 0
         self.executed: dict[str, str] = {}
+        self._filled: set[str] = set()
         self._unwell_until = 0.0
         self.healthy_s = 0.0
         self._well_since = 0.0
@@ -219,6 +220,7 @@ class Monitors:
         link = row["orderLinkId"]
         size = f"{row['side']} {row['execQty']}"
         self.world.say("fill", f"{row['symbol']} {size} {link or row['createType']}")
+        self._filled.add(link)
         closed, done = float(row["closedSize"] or 0.0), float(row["execQty"])
         if link and 0.0 < closed < done:
             self.bad("FLIP", f"{link} closes {closed} and opens {done - closed}")
@@ -295,8 +297,11 @@ class Monitors:
     def ended(self, instance: "Instance") -> None:
         """See a process end by itself: only a full disk and a request to stop are reasons."""
         error = None if instance.life.cancelled() else instance.life.exception()
-        if not instance.dead and error is not None:
-            self.bad("DIED", f"{instance.name}: {error!r}"[:300])
+        if instance.dead or instance.stop.is_set():
+            return
+        code = "" if error is not None or instance.life.cancelled() else instance.life.result()
+        if error is not None or not self.world.faults.counts["disk_full_hit"]:
+            self.bad("DIED", f"{instance.name}: {code} {error!r}"[:300])
 
     def finish(self) -> None:
         """Look at everything once more when all has come to rest."""
@@ -309,10 +314,28 @@ class Monitors:
         query = "SELECT kind, client_order_id FROM intents WHERE state = ?"
         for kind, name in self.reader(leader.host).execute(query, (PLANNED,)).fetchall():
             self.bad("UNRESOLVED", f"{kind} {name} is still planned")
+        held = self.world.venue.positions()
         for order in self.world.venue.open_orders():
-            known = self._is_planned(leader, order.link_id)
+            known = self._is_planned(leader, order.link_id) and order.symbol in held
             if not known and not order.stop_kind:
                 self.bad("ORPHAN_ORDER", f"{order.symbol} {order.link_id!r} rests")
+        self._words(leader)
+        newest = (
+            self.reader(leader.host)
+            .execute("SELECT MAX(market_ms) FROM events WHERE kind = 'BarClosed'")
+            .fetchone()[0]
+        )
+        behind = self.world.venue.parts.mover.close_ms - (newest or 0)
+        if behind > 2 * market.INTERVAL_MS:
+            self.bad("DEAF", f"the last close it knows is {behind // 1000} s old")
+
+    def _words(self, leader: "Instance") -> None:
+        """Compare the last word of the journal on each order with what the venue executed."""
+        query = "SELECT client_order_id, status FROM orders ORDER BY seq"
+        last = dict(self.reader(leader.host).execute(query).fetchall())
+        for name, status in last.items():
+            if status in ("rejected", "refused") and name in self._filled:
+                self.bad("WRONG_WORD", f"{name} is {status} in the journal and was executed")
 
     def differences(self) -> list[str]:
         """Return where the leader's journal and the venue disagree."""

@@ -6,6 +6,8 @@ behind, and the same seed gives the same trace whatever ran before it.
 
 import asyncio
 
+from tests.simulation import bugs_core, bugs_order
+from tests.simulation.bugs import BUGS, planted
 from tests.simulation.faults import Faults
 from tests.simulation.instance import installed
 from tests.simulation.loop import VirtualLoop
@@ -14,14 +16,32 @@ from tests.simulation.world import Result, World
 HOURS = 3.0
 
 
-def run(seed: int, *, hours: float = HOURS, quiet: bool = False, trace: bool = False) -> Result:
-    """Return what came of one seed."""
+CATALOGUES = (bugs_core, bugs_order)
+"""Importing these fills :data:`BUGS`."""
+
+
+def run(
+    seed: int, *, hours: float = HOURS, quiet: bool = False, trace: bool = False, bug: str = ""
+) -> Result:
+    """Return what came of one seed; ``bug`` names planted bugs, joined by +."""
     faults = Faults(seed, quiet=quiet)
     loop = VirtualLoop(faults.rng)
     try:
         world = World(seed, loop, faults, hours=hours, trace=trace)
-        with installed(world):
+        with planted(bug), installed(world):
             return loop.run_until_complete(world.run())
     finally:
         asyncio.set_event_loop(None)
         loop.close()
+
+
+def first_seed_that_sees(bug: str, seeds: int, first: int = 0) -> Result | None:
+    """Return the first run in which a monitor sees ``bug``, None where no seed shows it."""
+    for seed in range(first, first + seeds):
+        result = run(seed, bug=bug)
+        if result.violations:
+            return result
+    return None
+
+
+__all__ = ["BUGS", "HOURS", "first_seed_that_sees", "run"]
