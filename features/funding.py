@@ -12,11 +12,11 @@ from features.errors import InputError
 from features.types import Candles, FloatArray, Funding, IntArray
 
 MINUTE_MS = 60_000
-EARLY_MS = 1_000
+EARLY_MS = 5_000
 
 
 def on_minute(time_ms: IntArray) -> IntArray:
-    """Return settlement stamps on their minute; up to a second early counts as jitter too."""
+    """Return settlement stamps on their minute; up to 5 s early counts as jitter too."""
     whole: IntArray = (time_ms + EARLY_MS) // MINUTE_MS * MINUTE_MS
     return whole
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from features.batch import feature_matrix
 from features.catalog import default_catalog
 from features.errors import InputError
-from features.funding import settled_between, settled_columns
+from features.funding import on_minute, settled_between, settled_columns
 from features.types import Candles, Funding
+from flows.lake.settlements import settlement_ms
 from tests.support.candles import INTERVAL_MS, START_MS, hostile, simulated, without
 
 HOUR_MS = 3_600_000
@@ -69,8 +70,15 @@ def test_after_a_gap_the_newest_settlement_counts() -> None:
 
 
 def test_settlements_before_the_first_bar_do_not_count() -> None:
-    settled, _ = settled_columns(flat(3), funding_of((START_MS - 1_001, 1.0)))
+    settled, _ = settled_columns(flat(3), funding_of((START_MS - 5_001, 1.0)))
     assert settled.sum() == 0.0
+
+
+@given(at=st.integers(0, 600_000))
+def test_what_the_lake_rounds_is_what_the_executor_reads(at: int) -> None:
+    """The lake keeps whole minutes, the venue's own stamps reach the executor."""
+    raw, stored = np.array([at]), np.array([settlement_ms(at)])
+    assert on_minute(raw) == on_minute(stored)
 
 
 @given(seed=st.integers(0, 2**32 - 1))
@@ -84,7 +92,7 @@ def test_columns_and_single_bars_agree_and_lose_nothing(seed: int) -> None:
     settled, rate = settled_columns(candles, funding)
     before_ms = int(candles.open_ms[0])
     for i, close_ms in enumerate(candles.close_ms.tolist()):
-        minutes = (times + 1_000) // 60_000 * 60_000
+        minutes = (times + 5_000) // 60_000 * 60_000
         inside = funding.rate[(minutes >= before_ms) & (minutes < close_ms)]
         expected = float(inside[-1]) if inside.size else None
         assert settled_between(funding, before_ms, close_ms) == expected
