@@ -220,6 +220,7 @@ def quality(*, symbol: Symbols = None, interval: str | None = None, json: JsonFi
         Write what was found to this file, for machines.
     """
     settings = load_settings()
+    interval_ms(interval or settings.data.interval)
     parameters = {
         "symbols": split_symbols(symbol),
         "interval": interval or settings.data.interval,

@@ -10,7 +10,7 @@ from typing import Literal
 
 from flows.lake.rows import series_of
 from flows.lake.store import Lake
-from flows.lake.tables import CANDLES
+from flows.lake.tables import CANDLES, Series
 from flows.lake.verdict import Verdict
 
 DAY_MS = 86_400_000
@@ -77,7 +77,7 @@ def coverage(
             continue
         slots = (span.last_ms - span.first_ms) // series.interval_ms + 1
         days, share = slots * series.interval_ms / DAY_MS, span.rows / slots
-        status, reason = _status(symbol, days, share, goals, verdicts.get(symbol), trained)
+        status, reason = _status(series, days, share, goals, verdicts.get(symbol), trained)
         rows.append(
             Coverage(
                 symbol=symbol,
@@ -94,7 +94,7 @@ def coverage(
 
 
 def _status(
-    symbol: str,
+    series: Series,
     days: float,
     share: float,
     goals: Goals,
@@ -106,10 +106,11 @@ def _status(
     if share < goals.coverage_min:
         return "blocked", f"{share:.1%} of the bars, at least {goals.coverage_min:.1%} are needed"
     if verdict is None:
-        return "blocked", f"not judged yet: tribar quality --symbol {symbol}"
+        judge = f"tribar quality --symbol {series.symbol} --interval {series.interval}"
+        return "blocked", f"not judged yet: {judge}"
     if verdict.verdict == "fail":
         return "blocked", "; ".join(verdict.reasons)
-    if trained is not None and symbol not in trained:
+    if trained is not None and series.symbol not in trained:
         return "untrained", "the model in use does not know it: tribar retrain"
     notes = "; ".join(verdict.reasons)
     if days < goals.days:

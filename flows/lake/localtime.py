@@ -92,7 +92,7 @@ def moved_against(ours: Closes, others: Iterable[Closes]) -> str | None:
         found = shift_ms(ours, other)
         if found:
             hours = f"{abs(found) / HOUR_MS:g} h {'ahead of' if found > 0 else 'behind'}"
-            return f"they move {hours} the stored {other.name}"
+            return f"its bars move {hours} the stored {other.name}"
     return None
 
 

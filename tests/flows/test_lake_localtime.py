@@ -94,7 +94,7 @@ def test_a_file_that_is_moved_against_the_stored_bars(tmp_path, hours):
     lake.upsert_candles("bybit", "BTCUSDT", "15m", frame)
     moved = frame.with_columns(pl.col("open_ms") + round(hours * HOUR))
     way = "ahead of" if hours > 0 else "behind"
-    expected = f"they move {abs(hours):g} h {way} the stored BTCUSDT 15m of bybit"
+    expected = f"its bars move {abs(hours):g} h {way} the stored BTCUSDT 15m of bybit"
     assert expected in refused(tmp_path, moved)
     assert refused(tmp_path, frame.tail(900)) == ""
 
@@ -171,7 +171,7 @@ def test_real_bars_moved_by_two_hours_are_seen_against_every_other_series(tmp_pa
         overlap = pl.read_parquet(source)["timestamp"]
         if overlap.max() < frame["timestamp"].min() or overlap.min() > frame["timestamp"].max():
             continue
-        assert "they move 2 h ahead of" in refused(folder, moved, file), witness
+        assert "its bars move 2 h ahead of" in refused(folder, moved, file), witness
         assert refused(folder, frame, file) == "", witness
 
 
