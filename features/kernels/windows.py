@@ -110,10 +110,10 @@ def rolling_z(state: Moments, ring: Ring, x: float, index: int) -> tuple[Moments
 def extreme_start(window: int) -> tuple[Extreme, Ring]:
     """Return state and ring of :func:`rolling_max` and :func:`rolling_min`.
 
-    The ring holds this block's values, then the last block's maxima from each value to its end,
-    NaN while there was none.
+    The ring holds this block's values up to the slot, and from there on the last block's maxima
+    from each value to its end: NaN while there was no block.
     """
-    return (window, 0, 0.0), [0.0] * window + [math.nan] * window
+    return (window, 0, 0.0), [math.nan] * window
 
 
 def rolling_max(state: Extreme, ring: Ring, x: float) -> tuple[Extreme, float]:
@@ -127,12 +127,12 @@ def rolling_max(state: Extreme, ring: Ring, x: float) -> tuple[Extreme, float]:
     slot += 1
     if slot < window:
         # max keeps its first argument, so NaN until a block is full.
-        return (window, slot, top), max(ring[window + slot], top)
+        return (window, slot, top), max(ring[slot], top)
     largest = x
     for k in range(window):
         at = window - 1 - k
         largest = max(largest, ring[at])
-        ring[window + at] = largest
+        ring[at] = largest
     return (window, 0, top), top
 
 
