@@ -96,6 +96,7 @@ def judge_model(evidence: Evidence, attempts: Attempts, limits: GateLimits) -> V
     return Verdict(
         attempt=attempts.attempt,
         criteria=(
+            *_soundness(evidence),
             *_record_criteria(evidence, limits),
             _superiority(attempts, limits, evidence.horizon_hours / 24.0),
             _loss_probability(attempts, limits),
@@ -104,15 +105,8 @@ def judge_model(evidence: Evidence, attempts: Attempts, limits: GateLimits) -> V
     )
 
 
-def _record_criteria(evidence: Evidence, limits: GateLimits) -> list[Criterion]:
-    """Return the criteria on the out-of-sample record of the model itself."""
-    model = evidence.records["model"]
-    trades = model.metrics.get("trades", 0.0)
-    moments = sharpe_moments(alpha(model, evidence.hold))
-    needed = minimum_track_record_2012(moments, 0.0, limits.track_record_level)
-    drawdown = _drawdown_at_target(model.daily, limits.volatility_target)
-    stressed = float(alpha(evidence.records["costs x2"], evidence.hold).sum())
-    worst = min(evidence.tuned, default=nan)
+def _soundness(evidence: Evidence) -> list[Criterion]:
+    """Return the criteria that what was measured is what will be traded, and was not known."""
     return [
         at_most(
             "feature parity",
@@ -128,6 +122,19 @@ def _record_criteria(evidence: Evidence, limits: GateLimits) -> list[Criterion]:
             f"{evidence.leaked_rows} rows trained a model and touch, with the embargo, what "
             "judged it",
         ),
+    ]
+
+
+def _record_criteria(evidence: Evidence, limits: GateLimits) -> list[Criterion]:
+    """Return the criteria on the out-of-sample record of the model itself."""
+    model = evidence.records["model"]
+    trades = model.metrics.get("trades", 0.0)
+    moments = sharpe_moments(alpha(model, evidence.hold))
+    needed = minimum_track_record_2012(moments, 0.0, limits.track_record_level)
+    drawdown = _drawdown_at_target(model.daily, limits.volatility_target)
+    stressed = float(alpha(evidence.records["costs x2"], evidence.hold).sum())
+    worst = min(evidence.tuned, default=nan)
+    return [
         at_least(
             "trades",
             trades,
