@@ -124,7 +124,8 @@ class CommandDesk:
     async def _obey(self, name: str, who: str, body: Mapping[str, Any]) -> Answer:
         arguments: dict[str, float | str] = dict(body.get("arguments") or {})
         if name == REVERT:
-            signal = self._parts.state.model.info.signal if self._has_model() else None
+            state = self._parts.state
+            signal = state.model.info.signal if state is not None and state.model else None
             if signal is None:
                 return Answer(verdict="refused", text="no model is loaded")
             name = CommandName.SET
@@ -146,9 +147,6 @@ class CommandDesk:
             name=CommandName(name), time_ms=self._market_ms(), who=who, arguments=dict(arguments)
         )
         self._put(command)
-
-    def _has_model(self) -> bool:
-        return self._parts.state is not None and self._parts.state.model is not None
 
     def _judge(self, arguments: Mapping[str, float | str], *, force: bool) -> Answer:
         """Return the replay's verdict on parameters that a person wants to set."""

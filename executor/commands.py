@@ -7,7 +7,7 @@ so that a command is rather lost than taken twice; a Redis that is away costs on
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 import structlog
@@ -130,7 +130,7 @@ class Commands:
             return
         try:
             await self._redis.xadd(
-                self._keys.events, dict(fields), maxlen=ANSWERS_KEPT, approximate=True
+                self._keys.events, cast("Any", fields), maxlen=ANSWERS_KEPT, approximate=True
             )
         except (RedisError, OSError, TimeoutError) as error:
             log.debug("answer_not_given", error=str(error))

@@ -13,6 +13,7 @@ from typing import Final
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from executor.command_desk import ALWAYS, Answer, CommandDesk
 from executor.signatures import same_token
@@ -25,7 +26,7 @@ BEARER: Final = "Bearer "
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def guard(token: str) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def guard(token: str) -> Middleware:
     """Return the middleware that lets a request pass or answers 401."""
 
     @web.middleware

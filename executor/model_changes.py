@@ -12,10 +12,9 @@ import structlog
 
 from executor.clock import Clock
 from executor.codec import encode
-from executor.core.bundle import LIBRARY, unpack
+from executor.core.bundle import LIBRARY, ModelBundle, unpack
 from executor.core.events import ModelSwapped
 from executor.core.manifest import BundleError
-from executor.core.model import Model
 from executor.core.state import TradingState
 from executor.feed import Feed
 from executor.journal import Journal
@@ -27,7 +26,7 @@ from executor.trader import Item
 log = structlog.get_logger("model")
 
 
-def kept_model(store: ModelStore, sha256: str) -> Model | None:
+def kept_model(store: ModelStore, sha256: str) -> ModelBundle | None:
     """Return a model that was in use before, from the local store, verified again."""
     files = store.get(sha256)
     if files is None:
