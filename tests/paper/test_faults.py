@@ -95,18 +95,20 @@ async def test_a_lost_acknowledgement_is_an_order_all_the_same(
     paper: PaperHere, me: Client
 ) -> None:
     await plan(paper, "hang_after", match="order/create")
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.3):
-            await me.rest.order("Buy", "1", orderLinkId="lost")
+    placing = asyncio.create_task(me.rest.order("Buy", "1", orderLinkId="lost"))
+    await until(lambda: hits(paper))
     found = await me.rest.get("/v5/order/realtime", category="linear", orderLinkId="lost")
     assert found["result"]["list"][0]["orderStatus"] == "Filled"
+    assert not placing.done()
+    placing.cancel()
 
 
 async def test_a_request_that_hangs_before_never_arrives(paper: PaperHere, me: Client) -> None:
-    await plan(paper, "hang_before", match="order/create", arguments={"seconds": 5})
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.3):
-            await me.rest.order("Buy", "1", orderLinkId="never")
+    await plan(paper, "hang_before", match="order/create", arguments={"seconds": 60})
+    placing = asyncio.create_task(me.rest.order("Buy", "1", orderLinkId="never"))
+    await until(lambda: hits(paper))
+    assert not placing.done()
+    placing.cancel()
     await plan(paper, "disconnect", match="order/create")
     with pytest.raises(aiohttp.ClientError):
         await me.rest.order("Buy", "1", orderLinkId="never")
@@ -114,22 +116,24 @@ async def test_a_request_that_hangs_before_never_arrives(paper: PaperHere, me: C
     assert found["result"]["list"] == []
 
 
+@pytest.mark.slow
 async def test_a_late_request_arrives_after_its_client_gave_up(
     paper: PaperHere, me: Client
 ) -> None:
-    await plan(paper, "late", match="order/create", arguments={"seconds": 0.4})
+    await plan(paper, "late", match="order/create", arguments={"seconds": 1.5})
     body = asyncio.create_task(me.rest.order("Buy", "1", orderLinkId="late"))
-    await asyncio.sleep(0.1)
+    await until(lambda: hits(paper))
     query = {"category": "linear", "orderLinkId": "late"}
     assert (await me.rest.get("/v5/order/realtime", **query))["result"]["list"] == []
     await body
     assert (await me.rest.get("/v5/order/realtime", **query))["result"]["list"]
 
 
+@pytest.mark.slow
 async def test_events_may_come_before_the_reply(paper: PaperHere, me: Client) -> None:
     private = await me.stream("private")
     await private.subscribe("order")
-    await plan(paper, "slow", match="order/create", arguments={"seconds": 0.3})
+    await plan(paper, "slow", match="order/create", arguments={"seconds": 1.5})
     placing = asyncio.create_task(me.rest.order("Buy", "1"))
     told = await private.topic("order")
     assert not placing.done()
@@ -155,6 +159,7 @@ async def rest_and_cancel(me: Client) -> None:
     await me.rest.post("/v5/order/cancel", category="linear", symbol="BTCUSDT", orderId=order)
 
 
+@pytest.mark.slow
 async def test_messages_are_lost_doubled_delayed_and_reordered(
     paper: PaperHere, me: Client
 ) -> None:
@@ -162,7 +167,7 @@ async def test_messages_are_lost_doubled_delayed_and_reordered(
 
     async def states(kind: str, wanted: int) -> list[str]:
         start = len(private.rows("order"))
-        await plan(paper, kind, match="order", arguments={"seconds": 0.2})
+        await plan(paper, kind, match="order", arguments={"seconds": 1.0})
         await rest_and_cancel(me)
         await until(lambda: len(private.rows("order")) == start + wanted)
         return [row["orderStatus"] for row in private.rows("order")[start:]]
@@ -266,19 +271,19 @@ async def test_instruments_change(paper: PaperHere, me: Client) -> None:
 
 async def test_maintenance_closes_everything_but_the_status(paper: PaperHere, me: Client) -> None:
     private = await listening(me)
-    await plan(paper, "maintenance", arguments={"seconds": 0.4})
+    await plan(paper, "maintenance", arguments={"seconds": 600})
     await until(lambda: private.socket.closed)
     assert (await raw(paper, me, WALLET))[0] == 503
     assert '"ongoing"' in (await raw(paper, me, "/v5/system/status"))[1]
-    await asyncio.sleep(0.45)
+    paper.exchange.maintenance_until = paper.exchange.clock.monotonic()
     assert (await raw(paper, me, WALLET))[0] == 200
     assert '"list":[]' in (await raw(paper, me, "/v5/system/status"))[1]
 
 
 async def test_a_ban_turns_everybody_away(paper: PaperHere, me: Client) -> None:
-    await plan(paper, "ban", arguments={"seconds": 0.3})
+    await plan(paper, "ban", arguments={"seconds": 600})
     assert (await raw(paper, me, "/v5/market/time"))[0] == 403
-    await asyncio.sleep(0.35)
+    paper.exchange.clock.skew_ms = 601_000
     assert (await raw(paper, me, "/v5/market/time"))[0] == 200
 
 
@@ -383,6 +388,7 @@ async def exists(me: Client, link: str) -> bool:
     return bool((await me.rest.get("/v5/order/realtime", **query))["result"]["list"])
 
 
+@pytest.mark.slow
 async def test_orders_over_the_socket_meet_the_same_faults(paper: PaperHere, me: Client) -> None:
     trade = await me.stream("trade")
     reply = {}
@@ -393,7 +399,7 @@ async def test_orders_over_the_socket_meet_the_same_faults(paper: PaperHere, me:
         await sent(trade, number, kind)
         reply = await trade.until(lambda m, n=number: m.get("reqId") == str(n))
         assert (reply["retCode"], await exists(me, kind)) == (code, there)
-    await plan(paper, "late", match="order/create", arguments={"seconds": 0.3})
+    await plan(paper, "late", match="order/create", arguments={"seconds": 1.0})
     await sent(trade, 7, "late")
     assert not await exists(me, "late")
     await trade.until(lambda m: m.get("reqId") == "7")
@@ -464,15 +470,15 @@ async def test_a_seeded_plan_hits_the_same_requests_again(tmp_path: Path) -> Non
             paper_here(*options(tmp_path), *random, "--rate-limits", "none") as paper,
             bybit_client(paper) as me,
         ):
-            for _ in range(30):
+            for _ in range(16):
                 with contextlib.suppress(BybitError, aiohttp.ClientError, TimeoutError):
-                    async with asyncio.timeout(0.2):
+                    async with asyncio.timeout(1.0):
                         await me.rest.get("/v5/account/info")
             return [(hit.kind, hit.where) for hit in paper.exchange.faults.hits]
 
     first = await run()
     assert first == await run()
-    assert 4 <= len(first) <= 16
+    assert 2 <= len(first) <= 12
 
 
 def test_every_kind_of_fault_is_tested_here() -> None:

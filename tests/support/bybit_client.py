@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import aiohttp
 
 RECV_WINDOW = "5000"
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 30.0
 Message = dict[str, Any]
 
 

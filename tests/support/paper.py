@@ -26,6 +26,7 @@ from aiohttp import web
 from executor.paper.__main__ import addresses, bind
 from executor.paper.assembly import assemble
 from executor.paper.clock import Clock
+from executor.paper.commands import Commands
 from executor.paper.conductor import Conductor
 from executor.paper.exchange import Exchange
 from executor.paper.mover import Mover
@@ -79,6 +80,7 @@ class PaperHere(Paper):
     exchange: Exchange
     mover: Mover
     conductor: Conductor
+    commands: Commands
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,12 +154,13 @@ async def paper_here(*arguments: str) -> AsyncIterator[PaperHere]:
             exchange=parts.exchange,
             mover=parts.mover,
             conductor=parts.conductor,
+            commands=parts.commands,
         )
     finally:
         await runner.cleanup()
 
 
-async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     """Wait until ``condition()`` holds; fail after ``seconds``."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - it may be anything
