@@ -5,7 +5,6 @@ Great Expectations suite, so that what gates is what is documented. Never looks 
 ``fail`` keeps the symbol out of training; a ``warn`` says what was put aside or to be known.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
@@ -197,9 +196,3 @@ def judge(days: pl.DataFrame, limits: Thresholds) -> Verdict:
         history_days=float(days.height),
         coverage=min(present / expected, 1.0) if expected else 0.0,
     )
-
-
-def worst(verdicts: Sequence[Verdict]) -> str:
-    """Return the worst of several verdicts."""
-    order = ("pass", "warn", "fail")
-    return max((v.verdict for v in verdicts), key=order.index, default="pass")
