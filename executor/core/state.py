@@ -122,18 +122,22 @@ def save(state: TradingState) -> dict[str, Any]:
     """Return the state as data that JSON can hold; the model and the recent bars are left out."""
     return {
         "format": STATE_FORMAT,
-        "ledger": asdict(state.ledger),
+        "ledger": {
+            **_row(state.ledger),
+            "positions": {name: _plan_row(one) for name, one in state.ledger.positions.items()},
+            "marks": dict(state.ledger.marks),
+        },
         "closes": [list(row) for row in state.closes.rows[-state.closes.size :]],
         "guard": asdict(state.guard),
         "tuning": asdict(state.tuning),
         "close_ms": state.close_ms,
         "model_version": state.model_version,
-        "active": [asdict(order) for order in state.active.values()],
-        "ended": [asdict(order) for order in state.ended.values()],
-        "openings": {name: asdict(opening) for name, opening in state.openings.items()},
-        "volatility": state.volatility,
+        "active": [_order_row(order) for order in state.active.values()],
+        "ended": [_order_row(order) for order in state.ended.values()],
+        "openings": {name: _plan_row(opening) for name, opening in state.openings.items()},
+        "volatility": dict(state.volatility),
         "fill_ids": list(state.fill_ids),
-        "trades": [asdict(trade) for trade in state.trades],
+        "trades": [_row(trade) for trade in state.trades],
         "trade_count": state.trade_count,
         "balance_offset": state.balance_offset,
         "bars_processed": state.bars_processed,
@@ -171,6 +175,19 @@ def restore(data: Mapping[str, Any], params: Params) -> TradingState:
     state.balance_offset = data["balance_offset"]
     state.bars_processed = int(data["bars_processed"])
     return state
+
+
+def _row(one: Any) -> dict[str, Any]:
+    """Return the fields of a slotted dataclass; its values are plain, so none is copied."""
+    return {name: getattr(one, name) for name in one.__slots__}
+
+
+def _order_row(order: Order) -> dict[str, Any]:
+    return {**_row(order), "intent": _row(order.intent)}
+
+
+def _plan_row(one: Position | Opening) -> dict[str, Any]:
+    return {**_row(one), "plan": _row(one.plan)}
 
 
 def _order(row: Mapping[str, Any]) -> Order:
