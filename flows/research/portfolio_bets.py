@@ -135,7 +135,8 @@ def sized(
     notional = min(notional, rules[R_ORDER_NOTIONAL_MAX])
     notional = in_book(s, float(signals.side[k]), notional, equity, rules, memory)
     quantity = quantise_quantity(notional / price, world.contracts.lot[s])
-    return min(quantity, world.contracts.quantity_most[s])
+    most: float = world.contracts.quantity_most[s]
+    return min(quantity, most)
 
 
 def in_book(
@@ -167,8 +168,10 @@ def in_book(
 
 def covariance(one: int, other: int, memory: Memory) -> float:
     """Return the covariance of two symbols' bar returns."""
-    together: float = memory.correlation[one, other]
-    return together * memory.volatility[one] * memory.volatility[other]
+    together: float = (
+        memory.correlation[one, other] * memory.volatility[one] * memory.volatility[other]
+    )
+    return together
 
 
 def gated(

@@ -147,7 +147,8 @@ def equity_of(g: int, sheet: Sheet, book: Book) -> float:
         s = book.order[k]
         move = sheet.mark[g, s] - book.position[s, ENTRY]
         total += book.position[s, SIDE] * move * book.position[s, QUANTITY]
-    return book.account[CASH] + total
+    worth: float = book.account[CASH] + total
+    return worth
 
 
 def settle(g: int, at_open: bool, sheet: Sheet, book: Book) -> None:

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PEERS = {
     "peers": ROOT / "requirements" / "bench-peers.lock",
     "mlfinpy": ROOT / "requirements" / "bench-mlfinpy.lock",
+    "simulators": ROOT / "requirements" / "bench-simulators.lock",
 }
 
 

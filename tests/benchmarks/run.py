@@ -18,11 +18,14 @@ from rich.table import Table
 from rich.text import Text
 
 from tests.benchmarks import (
+    bench_executor,
     bench_features,
     bench_indicators,
     bench_labels,
     bench_lake,
     bench_paper,
+    bench_simulation,
+    bench_training,
 )
 from tests.benchmarks.suite import Report
 
@@ -31,7 +34,10 @@ SUITES = {
     "indicators": bench_indicators.run,
     "features": bench_features.run,
     "lake": bench_lake.run,
+    "simulation": bench_simulation.run,
+    "training": bench_training.run,
     "paper": bench_paper.run,
+    "executor": bench_executor.run,
 }
 VERDICT = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
 
