@@ -24,8 +24,6 @@ from tests.benchmarks import (
     bench_labels,
     bench_lake,
     bench_paper,
-    bench_simulation,
-    bench_training,
 )
 from tests.benchmarks.suite import Report
 
@@ -34,8 +32,6 @@ SUITES = {
     "indicators": bench_indicators.run,
     "features": bench_features.run,
     "lake": bench_lake.run,
-    "simulation": bench_simulation.run,
-    "training": bench_training.run,
     "paper": bench_paper.run,
     "executor": bench_executor.run,
 }
