@@ -77,6 +77,8 @@ def _package(model_key: str, folder: Path, bundle: dict[str, bytes]) -> Package:
         input_names=tuple(manifest["feature_names"]),
         tags={
             "gate": manifest["gate"]["verdict"],
+            "gate_tier": manifest["gate"]["tier"],
+            "gate_attempt": str(manifest["gate"]["attempt"]),
             "feature_schema": manifest["feature_schema"],
             "symbols": ",".join(manifest["symbols"]),
             "data_version": manifest["data"]["lake_version"],

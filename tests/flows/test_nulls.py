@@ -60,6 +60,7 @@ def test_a_tide_lifts_by_its_rate_a_year() -> None:
         assert gained == pytest.approx(np.log(2.0), rel=0.01)
 
 
+@pytest.mark.slow
 def test_who_knows_the_planted_rule_earns_more_the_stronger_it_is() -> None:
     catalog, source = default_catalog(), made(9_000)
     first = START_MS // DAY_MS + 60
@@ -79,6 +80,7 @@ def test_who_knows_the_planted_rule_earns_more_the_stronger_it_is() -> None:
     assert sharpes[2] > 3.0
 
 
+@pytest.mark.slow
 def test_an_edge_of_the_size_asked_for_is_planted_in_possible_bars() -> None:
     market, reached = plant_sharpe(
         made(9_000),
@@ -96,6 +98,7 @@ def test_an_edge_of_the_size_asked_for_is_planted_in_possible_bars() -> None:
         assert (edge.entry[1:] >= edge.leave[:-1]).all()
 
 
+@pytest.mark.slow
 def test_after_every_signal_of_the_altered_prices_they_drift_its_way() -> None:
     """Seen from outside: mean move of the next bars by the signals' side, against no edge."""
     catalog, source = default_catalog(), made(9_000)

@@ -11,6 +11,7 @@ def run(series, seed=0, draws=500, block=5.0):
     return superior_ability(series, block_mean=block, draws=draws, rng=np.random.default_rng(seed))
 
 
+@pytest.mark.slow
 def test_size_on_noise_is_near_its_level():
     """400 noise matrices: about 5 % have p <= 0.05 (at most 8 %, three standard errors)."""
     rng = np.random.default_rng(1)
