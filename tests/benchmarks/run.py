@@ -24,6 +24,8 @@ from tests.benchmarks import (
     bench_labels,
     bench_lake,
     bench_paper,
+    bench_simulation,
+    bench_training,
 )
 from tests.benchmarks.suite import Report
 
@@ -32,6 +34,8 @@ SUITES = {
     "indicators": bench_indicators.run,
     "features": bench_features.run,
     "lake": bench_lake.run,
+    "simulation": bench_simulation.run,
+    "training": bench_training.run,
     "paper": bench_paper.run,
     "executor": bench_executor.run,
 }
