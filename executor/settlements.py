@@ -2,12 +2,13 @@
 
 Decides, after each whole hour (venues settle on no other times), that the venue is asked for new
 settlements before a bar that contains the hour is handed over: by the rule of training
-(`features.funding`) that bar's features know of it. One that is due by the rhythm of those before
-and not listed yet is asked for again; bars wait, within bounds. If it stays unknown, the symbol is
-in doubt: its bars go on without funding features, so that no model that reads them opens a
-position, until the venue lists it or has said for a quarter of an hour that there is none. A minute
-after every hour it is asked once more: one that no rhythm foretold, and that comes after its bar
-was handed over, makes the stream stale; it is made anew from history.
+(`features.funding`) that bar's features know of it. It is asked some seconds after the hour, one
+symbol after the other, out of the way of that moment's orders; at once where a bar waits. One that
+is due by the rhythm of those before and not listed yet is asked for again; bars wait, within
+bounds. If it stays unknown, the symbol is in doubt: its bars go on without funding features, so
+that no model that reads them opens a position, until the venue lists it or has said for a quarter
+of an hour that there is none. A minute after every hour it is asked once more: one that no rhythm
+foretold, and that comes after its bar was handed over, makes the stream stale; it is made anew.
 Never hands out an old rate as a new one. Rule: what a stream was told equals what training reads
 from the lake, or the symbol is unsure.
 """
@@ -25,6 +26,8 @@ from features.funding import on_minute, settled_between
 from features.types import Funding
 
 HOUR_MS: Final = 3_600_000
+LATER_S: Final = 5.0
+APART_S: Final = 0.1
 TRIES: Final = 20
 FOLLOW_PAUSE_S: Final = 60.0
 FOLLOW_ANSWERS: Final = 15
@@ -58,6 +61,7 @@ class _Series:
     known_ms: int = 0
     given_ms: int = 0
     doubt_ms: int = 0
+    is_planned: bool = False
     is_asking: bool = False
     is_followed: bool = False
     is_stale: bool = False
@@ -126,9 +130,9 @@ class Settlements:
         if series is None or hour_ms <= series.asked_ms:
             return
         series.asked_ms = hour_ms
-        if not series.is_asking:
-            series.is_asking = True
-            self._begin(self._ask(symbol, series))
+        if not series.is_planned:
+            series.is_planned = True
+            self._begin(self._later(symbol, series))
 
     def known(self, symbol: str, close_ms: int) -> bool:
         """Say whether a bar that closes at ``close_ms`` need not wait for settlements; else ask."""
@@ -137,7 +141,10 @@ class Settlements:
             return True
         if hour_ms < series.given_ms:  # the hour lies in bars that were handed out
             return True
-        self.see(symbol, hour_ms)
+        series.asked_ms = max(series.asked_ms, hour_ms)
+        if not series.is_asking:
+            series.is_asking = True
+            self._begin(self._ask(symbol, series))
         return False
 
     def is_sure(self, symbol: str) -> bool:
@@ -148,6 +155,14 @@ class Settlements:
     def made_anew(self, symbol: str) -> None:
         """Learn that the symbol's stream was made from all settlements that are known."""
         self._series[symbol].is_stale = False
+
+    async def _later(self, symbol: str, series: _Series) -> None:
+        """Ask some seconds after the hour, unless a bar that waits was quicker."""
+        await self._clock.sleep(LATER_S + APART_S * list(self._series).index(symbol))
+        series.is_planned = False
+        if not series.is_asking and series.known_ms < series.asked_ms:
+            series.is_asking = True
+            await self._ask(symbol, series)
 
     async def _ask(self, symbol: str, series: _Series) -> None:
         """Ask until nothing is open."""

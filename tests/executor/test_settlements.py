@@ -100,8 +100,23 @@ async def test_the_opening_tick_asks_before_the_bar_closes() -> None:
     settlements.see("A", DUE_MS + 60_000)
     await desk.until_idle()
     assert settlements.known("A", DUE_MS + QUARTER_MS)
-    assert desk.venue.calls == 2  # once, and once more a minute later
+    assert desk.clock.sleeps == [5.0, 60.0]
+    assert desk.venue.calls == 2  # some seconds after the hour, and once more a minute later
     assert desk.next_rate() == NEW[1]
+
+
+async def test_a_bar_that_waits_asks_at_once() -> None:
+    desk = Desk()
+    settlements = await desk.load()
+    desk.venue.rows.append(NEW)
+    settlements.see("A", DUE_MS)
+    assert not settlements.known("A", DUE_MS + QUARTER_MS)
+    assert not settlements.known("A", DUE_MS + QUARTER_MS)
+    await desk.awake.wait()
+    assert desk.venue.calls == 1
+    assert desk.next_rate() == NEW[1]
+    await desk.until_idle()
+    assert desk.venue.calls == 2
 
 
 async def test_where_none_is_due_one_answer_is_enough() -> None:
@@ -129,7 +144,7 @@ async def test_bars_go_on_in_doubt_until_the_venue_has_long_denied_it() -> None:
     settlements.see("A", DUE_MS)
     await desk.until_idle()
     assert desk.woken == [(True, False)]
-    assert desk.clock.sleeps == [2.0] * TRIES + [60.0] * FOLLOW_ANSWERS
+    assert desk.clock.sleeps == [5.0] + [2.0] * TRIES + [60.0] * FOLLOW_ANSWERS
     assert settlements.is_sure("A")
     assert desk.anew == 0
     assert desk.next_rate() is None
