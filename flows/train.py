@@ -87,7 +87,11 @@ def train(dataset_key: str, study_name: str) -> dict[str, Any]:
         "point": best.point,
         "recipe": recipe.as_dict(),
         "trials": len(records),
-        "data": {"left_out": facts["left_out"], "notes": facts.get("notes", {}), "dropped_labels": dropped},
+        "data": {
+            "left_out": facts["left_out"],
+            "notes": facts.get("notes", {}),
+            "dropped_labels": dropped,
+        },
     }
     write_json(folder / "draft.json", told)
     _show(evidence, plots)
