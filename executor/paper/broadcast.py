@@ -17,7 +17,7 @@ from executor.paper.topics import (
     trade_message,
 )
 
-PORTION = 50
+PORTION = 25
 
 
 class Broadcast:

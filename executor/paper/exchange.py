@@ -74,7 +74,7 @@ class Exchange:
         for symbol, series in self.market.series.items():
             index = max(0, series.index_before(self.market.now_ms))
             last = float(series.candles.close[index])
-            self.state.prices[symbol] = series.instrument.price(last)
+            self.state.move(symbol, series.instrument.price(last))
         self.open_bar(self.market.now_ms)
 
     def open_bar(self, open_ms: int) -> None:
@@ -85,7 +85,7 @@ class Exchange:
             if index < 0:
                 continue
             price = float(series.candles.open[index])
-            self.state.prices[symbol] = series.instrument.price(price)
+            self.state.move(symbol, series.instrument.price(price))
             self.state.volatility[symbol] = series.volatility_of(index - 1)
             self.running[symbol] = Running(
                 open_ms=open_ms, high=price, low=price, close=price, volume=0.0

@@ -320,7 +320,7 @@ def test_an_order_at_the_market_that_waits_is_bound_at_the_market() -> None:
     d = desk()
     d.order("Buy", "10")
     before = totals(d.state, d.account).order_margin
-    d.state.prices["AAAUSDT"] = D("110")
+    d.state.move("AAAUSDT", D("110"))
     assert (before, totals(d.state, d.account).order_margin) == (D("100"), D("110"))
 
 

@@ -17,7 +17,7 @@ from executor.paper.venue.account import CROSS, ISOLATED, Account, Booking
 from executor.paper.venue.errors import VenueError
 from executor.paper.venue.events import Executed, OrderChanged, PositionChanged, WalletChanged
 from executor.paper.venue.funding import settle
-from executor.paper.venue.margin import cushion, totals
+from executor.paper.venue.margin import cushion, totals, view
 from executor.paper.venue.orders import Bracket, OrderRequest, PositionKey, Side, Status
 from features.costs import Costs
 from tests.support.venue import D, desk
@@ -285,6 +285,21 @@ class Venue(RuleBasedStateMachine):
         self.last[order.order_id] = order.status
         assert order.filled == self.filled[order.order_id] <= order.quantity
         assert (order.status is Status.FILLED) == (order.filled == order.quantity)
+
+    @invariant()
+    def totals_are_the_sums_of_the_positions(self) -> None:
+        """What is kept up as prices and positions move is what reckoning everything anew gives."""
+        for account in self.state.accounts.values():
+            said = totals(self.state, account)
+            held = [p for p in account.positions.values() if p.quantity]
+            assert account.open_positions() == sorted(held, key=lambda p: p.key)
+            views = [view(self.state, account, position) for position in held]
+            assert said.unrealised == sum(v.unrealised for v in views)
+            assert said.position_margin == sum(v.initial_margin for v in views)
+            kept = sum(v.maintenance_margin for v in views)
+            assert said.maintenance_margin == pytest.approx(kept, abs=CENT)
+            ever = sum(position.realised_total for position in account.positions.values())
+            assert said.realised_total == ever
 
     @invariant()
     def resting_orders_bind_their_margin(self) -> None:

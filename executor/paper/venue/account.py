@@ -71,12 +71,22 @@ class ClosedProfit:
     time_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What one position adds to its account's totals at the last price, quote currency."""
+
+    profit: Decimal
+    maintenance: Decimal
+    initial: Decimal
+
+
 @dataclass(slots=True, kw_only=True)
 class Account:
     """One account; ``api_key`` and ``secret`` sign its requests.
 
-    ``held`` are the positions that are not flat, by symbol and index; ``bound`` is the margin that
-    resting orders bind, by position (``margin.order_margin`` keeps it).
+    ``held`` are the positions that are not flat. ``standing`` is what each of them adds to the
+    totals, ``moved`` those whose standing must be reckoned anew (``margin.reckon``); ``bound`` is
+    the margin that resting orders bind, by position (``margin.order_margin``).
     """
 
     name: str
@@ -88,6 +98,12 @@ class Account:
     booked: dict[Booking, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     positions: dict[PositionKey, Position] = field(default_factory=dict)
     held: dict[PositionKey, Position] = field(default_factory=dict)
+    standing: dict[PositionKey, Standing] = field(default_factory=dict)
+    moved: set[PositionKey] = field(default_factory=set)
+    profit_total: Decimal = ZERO
+    maintenance_total: Decimal = ZERO
+    initial_total: Decimal = ZERO
+    realised_total: Decimal = ZERO
     bound: dict[PositionKey, Decimal] = field(default_factory=dict)
     bound_total: Decimal = ZERO
     leverage: dict[str, Decimal] = field(default_factory=dict)
@@ -119,11 +135,23 @@ class Account:
 
     def open_positions(self) -> list[Position]:
         """Return the positions that are not flat, by symbol and index."""
-        return list(self.held.values())
+        return sorted(self.held.values(), key=lambda p: (p.key.symbol, p.key.idx))
+
+    def held_in(self, symbol: str) -> list[Position]:
+        """Return the positions in ``symbol`` that are not flat, by index."""
+        keys = (PositionKey(self.name, symbol, idx) for idx in self.indices(symbol))
+        return [self.held[key] for key in keys if key in self.held]
+
+    def realise(self, position: Position, amount: Decimal) -> None:
+        """Add ``amount`` to what ``position`` has realised."""
+        position.realised += amount
+        position.realised_total += amount
+        self.realised_total += amount
 
     def note(self, position: Position) -> None:
         """Keep ``held`` after a fill of ``position``."""
-        if not position.quantity:
+        self.moved.add(position.key)
+        if position.quantity:
+            self.held[position.key] = position
+        else:
             self.held.pop(position.key, None)
-        elif position.key not in self.held:
-            self.held = dict(sorted({**self.held, position.key: position}.items()))

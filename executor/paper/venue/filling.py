@@ -54,8 +54,7 @@ def fill(
     _move_margin(account, position, split, price)
     account.book(Booking.TRADE, split.profit)
     account.book(Booking.FEE, -fee)
-    position.realised += split.profit - fee
-    position.realised_total += split.profit - fee
+    account.realise(position, split.profit - fee)
     if position.sign != before:
         position.clear_exits()
     if split.opened:
@@ -181,6 +180,6 @@ def _tell(state: VenueState, account: Account, position: Position, execution: Ex
 
 def insure(state: VenueState, account: Account) -> None:
     """Let the insurance fund pay what an account without positions owes."""
-    if account.wallet < ZERO and not account.open_positions():
+    if account.wallet < ZERO and not account.held:
         state.insurance += account.wallet
         account.book(Booking.INSURED, -account.wallet)

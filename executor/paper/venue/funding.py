@@ -19,10 +19,9 @@ from executor.paper.venue.state import VenueState
 
 def settle(state: VenueState, symbol: str, rate: float, mark: Decimal) -> None:
     """Book a settlement on every open position: ``rate`` is a fraction of its value at ``mark``."""
-    for _, account in sorted(state.accounts.items()):
-        for position in account.open_positions():
-            if position.key.symbol == symbol:
-                _pay(state, account, position, rate, mark)
+    for key in sorted(state.holders.get(symbol, ())):
+        account = state.accounts[key.account]
+        _pay(state, account, account.held[key], rate, mark)
 
 
 def _pay(
@@ -30,8 +29,7 @@ def _pay(
 ) -> None:
     gained = exact(funding_payment(position.sign, float(position.size), float(mark), rate))
     account.book(Booking.FUNDING, gained)
-    position.realised += gained
-    position.realised_total += gained
+    account.realise(position, gained)
     position.updated_ms = state.now_ms
     execution = _execution(state, position, mark, gained, exact(rate))
     state.executions.append(execution)

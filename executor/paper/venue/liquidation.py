@@ -12,7 +12,7 @@ from decimal import Decimal
 from executor.paper.venue.account import ISOLATED, Account
 from executor.paper.venue.changing import end
 from executor.paper.venue.filling import fill
-from executor.paper.venue.margin import cushion, view
+from executor.paper.venue.margin import cushion, is_solvent, view
 from executor.paper.venue.orders import NO_BRACKET, ZERO, Order, Side, Status
 from executor.paper.venue.positions import Position
 from executor.paper.venue.state import VenueState
@@ -76,12 +76,12 @@ def sweep(state: VenueState, names: Iterable[str]) -> None:
     """Liquidate at last prices what accounts have no margin for: another symbol's loss took it."""
     for name in sorted(names):
         account = state.accounts[name]
+        if account.margin_mode != ISOLATED and is_solvent(state, account):
+            continue
         for position in account.open_positions():
             last = state.prices[position.key.symbol]
             if position.quantity and cushion(state, account, position, last) <= ZERO:
                 liquidate(state, account, position, last)
-            elif account.margin_mode != ISOLATED:
-                break  # at last prices every position of a cross account has the same cushion
 
 
 def _bust(state: VenueState, account: Account, position: Position, price: Decimal) -> None:

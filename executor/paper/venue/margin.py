@@ -7,13 +7,15 @@ the position alone; the mark price is the last price.
 
 from decimal import Decimal
 
-from executor.paper.venue.account import ISOLATED, Account
+from executor.paper.venue.account import ISOLATED, Account, Standing
 from executor.paper.venue.events import PositionChanged, WalletChanged
 from executor.paper.venue.orders import ZERO, Order, PositionKey, Status
 from executor.paper.venue.positions import Position, to_cent
 from executor.paper.venue.state import VenueState
 
 ONE = Decimal(1)
+NOTHING = Standing(ZERO, ZERO, ZERO)
+Prices = tuple[Decimal, Decimal]
 
 
 def position_margin(account: Account, position: Position) -> Decimal:
@@ -62,31 +64,40 @@ def needed(state: VenueState, account: Account, order: Order) -> Decimal:
     return opening * price * (ONE / account.leverage_of(order.symbol) + fee)
 
 
-def unrealised(state: VenueState, account: Account) -> Decimal:
-    """Return the open profit of all positions at last prices."""
-    total = ZERO
-    for position in account.open_positions():
-        total += position.profit_at(state.prices[position.key.symbol])
-    return total
+def reckon(state: VenueState, account: Account) -> None:
+    """Bring the account's totals up to date: only positions that changed or moved are looked at.
+
+    What is summed is exact or rounded to the cent, so that the sums do not depend on their order.
+    """
+    for key in account.moved:
+        old = account.standing.pop(key, NOTHING)
+        new = NOTHING
+        position = account.held.get(key)
+        if position is not None:
+            price = state.prices[key.symbol]
+            new = account.standing[key] = Standing(
+                position.profit_at(price),
+                maintenance_margin(state, position, price),
+                to_cent(position_margin(account, position)),
+            )
+        account.profit_total += new.profit - old.profit
+        account.maintenance_total += new.maintenance - old.maintenance
+        account.initial_total += new.initial - old.initial
+    account.moved.clear()
 
 
 def totals(state: VenueState, account: Account) -> WalletChanged:
     """Return the account's totals as they stand."""
-    positions = account.open_positions()
-    open_profit = unrealised(state, account)
-    maintenance = sum(
-        (maintenance_margin(state, p, state.prices[p.key.symbol]) for p in positions), ZERO
-    )
-    bound = sum((position_margin(account, p) for p in positions), ZERO)
+    reckon(state, account)
     return WalletChanged(
         account=account.name,
         wallet=account.wallet,
-        equity=account.wallet + open_profit,
-        unrealised=open_profit,
-        position_margin=to_cent(bound),
+        equity=account.wallet + account.profit_total,
+        unrealised=account.profit_total,
+        position_margin=account.initial_total,
         order_margin=to_cent(order_margin(state, account)),
-        maintenance_margin=to_cent(maintenance),
-        realised_total=sum((p.realised_total for p in account.positions.values()), ZERO),
+        maintenance_margin=to_cent(account.maintenance_total),
+        realised_total=account.realised_total,
         margin_mode=account.margin_mode,
         time_ms=state.now_ms,
     )
@@ -116,8 +127,8 @@ def _cushion(state: VenueState, account: Account, position: Position) -> tuple[D
     if account.margin_mode == ISOLATED:
         members, level = [position], position.margin
     else:
-        members = [p for p in account.open_positions() if p.key.symbol == symbol]
-        level = account.wallet + _others(state, account, symbol)
+        members = account.held_in(symbol)
+        level = account.wallet + _others(state, account, members)
     slope = ZERO
     for member in members:
         tier = state.instruments[symbol].tier(member.size * state.prices[symbol])
@@ -126,14 +137,41 @@ def _cushion(state: VenueState, account: Account, position: Position) -> tuple[D
     return slope, level
 
 
-def _others(state: VenueState, account: Account, symbol: str) -> Decimal:
-    """Return what positions in other symbols add to (or take from) the backing of one symbol."""
-    total = ZERO
-    for position in account.open_positions():
-        if position.key.symbol != symbol:
-            price = state.prices[position.key.symbol]
-            total += position.profit_at(price) - maintenance_margin(state, position, price)
+def _others(state: VenueState, account: Account, members: list[Position]) -> Decimal:
+    """Return what all positions but ``members`` add to (or take from) an account's backing."""
+    reckon(state, account)
+    total = account.profit_total - account.maintenance_total
+    for member in members:
+        standing = account.standing[member.key]
+        total -= standing.profit - standing.maintenance
     return total
+
+
+def is_solvent(state: VenueState, account: Account) -> bool:
+    """Say whether a cross account keeps its maintenance margin at last prices."""
+    reckon(state, account)
+    return account.wallet + account.profit_total > account.maintenance_total
+
+
+def is_safe(state: VenueState, account: Account, position: Position, prices: Prices) -> bool:
+    """Say whether no price between the two ``prices`` can liquidate ``position``, or it is flat.
+
+    Maintenance margin is convex in the price, so what is left at the ends bounds it from below.
+    """
+    if not position.quantity:
+        return True
+    if account.margin_mode == ISOLATED:
+        members, backing = [position], position.margin
+    else:
+        members = account.held_in(position.key.symbol)
+        backing = account.wallet + _others(state, account, members)
+    for price in prices:
+        left = backing
+        for member in members:
+            left += member.profit_at(price) - maintenance_margin(state, member, price)
+        if left <= ZERO:
+            return False
+    return True
 
 
 def view(

@@ -22,7 +22,7 @@ from executor.paper.venue.checks import check_margin
 from executor.paper.venue.errors import VenueError
 from executor.paper.venue.filling import exact, fill
 from executor.paper.venue.liquidation import liquidate, sweep
-from executor.paper.venue.margin import cushion, liquidation_price
+from executor.paper.venue.margin import cushion, is_safe, liquidation_price
 from executor.paper.venue.orders import RISING, ZERO, Order, PositionKey, Side, Status
 from executor.paper.venue.placing import is_marketable
 from executor.paper.venue.positions import Position
@@ -145,29 +145,39 @@ def walk(state: VenueState, symbol: str, path: Path) -> None:
     keys = {*state.orders.keys.get(symbol, ()), *state.holders.get(symbol, ())}
     for key in sorted(keys):
         _walk_position(state, key, path)
-    state.prices[symbol] = path.end
+    state.move(symbol, path.end)
     sweep(state, {key.account for key in keys})
 
 
 def _walk_position(state: VenueState, key: PositionKey, path: Path) -> None:
     account = state.accounts[key.account]
     position = account.position(key.symbol, key.idx)
+    _stand(state, account, key.symbol, path.start)
+    ends = (path.low, path.high)
+    if not state.orders.count_at(key) and is_safe(state, account, position, ends):
+        return
     at = path.start
     # The first leg has no length: it is the jump from the last close to the open.
     legs = [path.start, *_route(position, path)]
     while legs:
-        state.prices[key.symbol] = at
+        _stand(state, account, key.symbol, at)
         hit = _next_hit(state, account, position, (at, legs[0]), path)
         if hit is None:
             at = legs.pop(0)
             _follow(state, position, at)
             continue
         at = hit.at
-        state.prices[key.symbol] = at
+        _stand(state, account, key.symbol, at)
         before = position.sign
         _act(state, account, position, hit)
         if position.sign not in (0, before):
             legs = [at, path.low if position.sign > 0 else path.high, path.end]
+
+
+def _stand(state: VenueState, account: Account, symbol: str, price: Decimal) -> None:
+    """Set the price that ``account`` sees on its way; the others' follows at the path's end."""
+    state.prices[symbol] = price
+    account.moved.update(position.key for position in account.held_in(symbol))
 
 
 def _route(position: Position, path: Path) -> list[Decimal]:

@@ -89,15 +89,18 @@ def set_leverage(state: VenueState, account: Account, symbol: str, leverage: Dec
     before = account.leverage_of(symbol)
     account.leverage[symbol] = leverage
     state.orders.touch(account.name, symbol)
-    touched = [p for p in account.open_positions() if p.key.symbol == symbol]
+    touched = account.held_in(symbol)
+    account.moved.update(position.key for position in touched)
     now = totals(state, account)
     if touched and now.equity < now.position_margin + now.order_margin:
         account.leverage[symbol] = before
+        account.moved.update(position.key for position in touched)
         state.orders.touch(account.name, symbol)
         raise VenueError(errors.NOT_ENOUGH_BALANCE, "ab not enough for new leverage")
     for position in touched:
         if account.margin_mode == ISOLATED:
             position.margin = to_cent(position.entry_value / leverage)
+            account.moved.add(position.key)
         state.events.append(view(state, account, position))
 
 
@@ -106,7 +109,7 @@ def switch_mode(state: VenueState, account: Account, symbols: list[str], *, hedg
     for symbol in symbols:
         state.instrument(symbol)
     chosen = set(symbols)
-    if any(p.key.symbol in chosen for p in account.open_positions()):
+    if any(key.symbol in chosen for key in account.held):
         raise VenueError(
             errors.POSITION_EXISTS,
             "You have an existing position, so position mode cannot be switched",
@@ -133,7 +136,7 @@ def set_margin_mode(state: VenueState, account: Account, mode: str) -> None:
         )
     if mode == account.margin_mode:
         return
-    if account.open_positions() or next(state.orders.open_of(account.name), None) is not None:
+    if account.held or next(state.orders.open_of(account.name), None) is not None:
         raise VenueError(
             errors.MARGIN_MODE_FAILED, "Set margin mode failed: close positions and orders first"
         )

@@ -63,6 +63,12 @@ class VenueState:
             raise VenueError(PARAMS_ERROR, "params error: symbol invalid")
         return found
 
+    def move(self, symbol: str, price: Decimal) -> None:
+        """Set the last price of ``symbol``."""
+        self.prices[symbol] = price
+        for key in self.holders.get(symbol, ()):
+            self.accounts[key.account].moved.add(key)
+
     def note(self, account: Account, position: Position) -> None:
         """Keep what is known of open positions after a fill of ``position``."""
         account.note(position)
