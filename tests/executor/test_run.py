@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,12 @@ from redis.asyncio import Redis
 
 from executor.clock import SystemClock
 from executor.core.contract import Keys
+from executor.journal import Journal
+from executor.model_changes import kept_model
+from executor.model_store import ModelStore
+from executor.replay_day import Mismatch, replay_day
 from tests.support.bundles import INTERVAL_MS, small_bundle
+from tests.support.executor_program import ExecutorProgram
 from tests.support.staging import Stage, intents, journal_is_exchange, rows, simulate
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(120)]
@@ -36,6 +42,7 @@ async def test_the_program_decides_what_the_simulation_decides(stage: Stage) -> 
     assert [t["pnl"] for t in traded] == pytest.approx([t.pnl for t in simulated.trades], abs=1e-6)
     equity = [at for (at,) in rows(program.journal, "SELECT equity FROM equity ORDER BY close_ms")]
     assert equity == pytest.approx(simulated.equity, abs=1e-6)
+    assert derived_again(program) == (150, len(expected), ())
 
 
 async def test_killed_again_and_again_it_comes_back_right(stage: Stage) -> None:
@@ -63,6 +70,16 @@ async def test_killed_again_and_again_it_comes_back_right(stage: Stage) -> None:
     assert len(closed) == 150, "no close was skipped"
     simulated = await simulate(stage.paper, closed[0], closed[-1])
     assert names == [i.client_order_id for i in simulated.intents]
+    assert derived_again(program) == (150, len(names), ())
+
+
+def derived_again(program: ExecutorProgram) -> tuple[int, int, tuple[Mismatch, ...]]:
+    """Derive every day of a program's journal again: closes, orders and what differs."""
+    model_of = partial(kept_model, ModelStore(program.folder / "executor-models"))
+    with Journal(program.journal, read_only=True) as journal:
+        found = [replay_day(journal, day, model_of) for day in journal.days()]
+    differences = tuple(mismatch for day in found for mismatch in day.mismatches)
+    return sum(day.closes for day in found), sum(day.orders for day in found), differences
 
 
 async def life(stage: Stage, rng: np.random.Generator) -> None:
