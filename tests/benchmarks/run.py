@@ -20,6 +20,7 @@ from rich.text import Text
 from tests.benchmarks import (
     bench_executor,
     bench_features,
+    bench_gate,
     bench_indicators,
     bench_labels,
     bench_lake,
@@ -36,6 +37,7 @@ SUITES = {
     "lake": bench_lake.run,
     "simulation": bench_simulation.run,
     "training": bench_training.run,
+    "gate": bench_gate.run,
     "paper": bench_paper.run,
     "executor": bench_executor.run,
 }
