@@ -44,13 +44,17 @@ Offer = Callable[[LoadedModel], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What is asked for and what may be accepted."""
+    """What is asked for and what may be accepted.
+
+    ``is_traded`` False is for a model beside the one that trades: a restart does not begin with it.
+    """
 
     name: str
     alias: str
     environment: str
     interval_ms: int
     poll_interval_ms: int
+    is_traded: bool = True
 
 
 class Loader:
@@ -111,7 +115,8 @@ class Loader:
 
     def _say(self, reason: str) -> None:
         if reason != self.refusal:
-            log.warning("model_kept_out", reason=reason)
+            level = 30 if self._policy.is_traded else 10
+            log.log(level, "model_kept_out", alias=self._policy.alias, reason=reason)
         self.refusal = reason
 
     async def _newer(self) -> LoadedModel | None:
@@ -135,7 +140,8 @@ class Loader:
         self.accepted.add((wanted, version.version))
         record = self._record(bundle, version.version, gate)
         self._store.put(wanted, files)
-        self._store.set_current({**record, "alias": self._policy.alias})
+        if self._policy.is_traded:
+            self._store.set_current({**record, "alias": self._policy.alias})
         self.refusal = ""
         return LoadedModel(bundle=bundle, record=record)
 

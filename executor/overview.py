@@ -13,6 +13,7 @@ from typing import Any, Final
 from executor import complaints
 from executor.alerts import Alerts
 from executor.clock import Clock, iso
+from executor.codec import plain
 from executor.core.contract import HealthRecord, ModelRecord, PositionRecord, Status
 from executor.core.coverage import coverage_table
 from executor.core.events import Event
@@ -55,6 +56,7 @@ class Overview:
     vitals: Vitals = field(default_factory=Vitals)
     commands: HttpCommands = field(default_factory=HttpCommands)
     alerts: Alerts | None = None
+    shadow: Any = None
     reports: deque[dict[str, Any]] = field(default_factory=deque)
     listeners: list[Callable[[Event, Outcome], None]] = field(default_factory=list)
     equity: list[float] = field(default_factory=list)
@@ -262,6 +264,7 @@ class Overview:
             "close_ms": state.close_ms if state is not None else 0,
             "market_finished": self.market_finished(),
             "model": dict(self.model()),
+            "shadow": plain(self.shadow) if self.shadow is not None else {},
             "adaptive_params": self.adaptive(),
             "coverage": self.coverage(),
             "active_symbols": self.symbols(tradable=True),

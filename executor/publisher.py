@@ -8,7 +8,7 @@ beat writes everything again.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Final, cast
 
@@ -68,6 +68,10 @@ class Publisher:
         body = orjson.dumps(plain(what)).decode()
         name = "decision" if isinstance(what, Decision) else "notice"
         self._pending.append((key, {name: body}))
+
+    def note_shadow(self, row: Mapping[str, Any]) -> None:
+        """Put what the challenger would have decided on the stream at the next beat."""
+        self._pending.append((self._keys.decisions, {"shadow": _json(row)}))
 
     def answer(self, fields: dict[str, str]) -> None:
         """Put the answer to a command on the stream of events at once."""

@@ -38,6 +38,7 @@ from executor.reconciler import Reconciler
 from executor.recovery import rebuild, write_state
 from executor.registry import Registry
 from executor.settings import Settings, make_params
+from executor.shadow import begin_shadow
 from executor.startup import insist, keep_measuring, resume, set_leverage
 from executor.supervisor import Supervisor
 from executor.surroundings import Surroundings
@@ -90,14 +91,14 @@ class Session:
         overview.parts.calls = self._venue.calls
         self._store = ModelStore(model.store)
         self._registry = Registry(model.registry_url, model.timeout_ms)
-        policy = Policy(
+        self._policy = Policy(
             name=model.name,
             alias=model.alias,
             environment=settings.trading.environment,
             interval_ms=self._interval_ms,
             poll_interval_ms=model.poll_interval_ms,
         )
-        self._loader = Loader(self._registry, self._store, policy, clock)
+        self._loader = Loader(self._registry, self._store, self._policy, clock)
         self._publisher = Publisher(
             self._redis,
             Keys(settings.redis.prefix),
@@ -181,7 +182,10 @@ class Session:
     def _start_helpers(
         self, tasks: asyncio.TaskGroup, supervisor: Supervisor, commands: Commands
     ) -> None:
+        shadow = begin_shadow(self._registry, self._store, self._policy, self._overview)
+        shadow.say = self._publisher.note_shadow
         for name, run in (
+            ("shadow", shadow.run),
             ("reconciler", self._reconciler.run),
             ("loader", partial(self._loader.run, self._models.offer)),
             ("commands", commands.run),

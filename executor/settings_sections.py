@@ -138,6 +138,7 @@ class Model(Section):
     registry_url: str = "http://127.0.0.1:5000"
     name: str = "tribar"
     alias: str = "champion"
+    challenger: str = "challenger"
     poll_interval_ms: int = Field(default=3_000, ge=100)
     timeout_ms: int = Field(default=10_000, ge=100)
     store: Path = Path("data/models")

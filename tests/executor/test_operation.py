@@ -49,7 +49,7 @@ class Operated:
         changes: dict[str, dict[str, object]] = {
             "control": {"token": TOKEN},
             "alerts": {"urls": alert_url, "ping_url": self.receiver.ping_url,
-                       "ping_interval_ms": 300, "hourly_max": 200, "trades": True},
+                       "ping_interval_ms": 300, "hourly_max": 5_000},
             "health": {"report_interval_ms": 1_000},
         }  # fmt: skip
         return self.stage.program(changes=changes)
