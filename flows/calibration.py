@@ -24,7 +24,7 @@ from flows.lake.filenames import data_files, read_name
 from flows.lake.fileread import Reading, read_rows
 from flows.research.nulls import Histories, idle_funding
 from flows.settings_source import extend_environment
-from flows.shelf import code_version, key_of
+from flows.shelf import code_version, key_of, write_bytes
 
 SYNTHETIC_NULLS = ("driftless", "tide up", "tide down")
 REAL_SYMBOLS = 3
@@ -123,6 +123,7 @@ def run_markets(
     left = [market for key, market in wanted.items() if key not in rows]
     extend_environment({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
     file.parent.mkdir(parents=True, exist_ok=True)
+    _mend(file)
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:
         running = {pool.submit(_judged, market): market for market in left}
@@ -152,6 +153,13 @@ def read_rows_of(file: Path) -> list[dict[str, Any]]:
                     f"{file}: line {number} is no JSON; name another file with --file"
                 ) from None
     return rows
+
+
+def _mend(file: Path) -> None:
+    """Take a last line that was cut short out of the file, so that the next one stands alone."""
+    if file.is_file():
+        whole, _, _ = file.read_bytes().rpartition(b"\n")
+        write_bytes(file, whole + b"\n" if whole else b"")
 
 
 def counts(rows: Iterable[dict[str, Any]]) -> list[Count]:
