@@ -4,8 +4,8 @@ Decides, after each whole hour (venues settle on no other times), that the venue
 settlements before a bar that contains the hour is handed over: by the rule of training
 (`features.funding`) that bar's features know of it. It is asked some seconds after the hour, one
 symbol after the other, out of the way of that moment's orders; at once where a bar waits. One that
-is due by the rhythm of those before and not listed yet is asked for again; bars wait, within
-bounds. If it stays unknown, the symbol is in doubt: its bars go on without funding features, so
+is due by the rhythm of those before and not listed yet is asked for again; bars wait, a minute at
+most. If it stays unknown, the symbol is in doubt: its bars go on without funding features, so
 that no model that reads them opens a position, until the venue lists it or has said for a quarter
 of an hour that there is none. A minute after every hour it is asked once more: one that no rhythm
 foretold, and that comes after its bar was handed over, makes the stream stale; it is made anew.
@@ -29,6 +29,7 @@ HOUR_MS: Final = 3_600_000
 LATER_S: Final = 5.0
 APART_S: Final = 0.1
 TRIES: Final = 20
+WAIT_S: Final = 60.0
 FOLLOW_PAUSE_S: Final = 60.0
 FOLLOW_ANSWERS: Final = 15
 
@@ -61,6 +62,8 @@ class _Series:
     known_ms: int = 0
     given_ms: int = 0
     doubt_ms: int = 0
+    waiting_ms: int = 0
+    waiting_since: float = 0.0
     is_planned: bool = False
     is_asking: bool = False
     is_followed: bool = False
@@ -141,6 +144,11 @@ class Settlements:
             return True
         if hour_ms < series.given_ms:  # the hour lies in bars that were handed out
             return True
+        if series.waiting_ms != hour_ms:
+            series.waiting_ms, series.waiting_since = hour_ms, self._clock.monotonic()
+        elif self._clock.monotonic() - series.waiting_since > WAIT_S:
+            self._doubt(symbol, series, hour_ms)
+            return True
         series.asked_ms = max(series.asked_ms, hour_ms)
         if not series.is_asking:
             series.is_asking = True
@@ -169,9 +177,8 @@ class Settlements:
         while series.known_ms < series.asked_ms:
             hour_ms = series.asked_ms
             if not await self._listed(symbol, series, hour_ms):
-                series.doubt_ms = series.doubt_ms or hour_ms
-                log.warning("funding_unknown", symbol=symbol, hour_ms=hour_ms)
-            series.known_ms = hour_ms
+                self._doubt(symbol, series, hour_ms)
+            series.known_ms = max(series.known_ms, hour_ms)
             self._wake()
         series.is_asking = False
         if not series.is_followed:
@@ -179,6 +186,12 @@ class Settlements:
             self._begin(self._follow(symbol, series))
         if series.is_stale:
             await self._make_anew(symbol)
+
+    @staticmethod
+    def _doubt(symbol: str, series: _Series, hour_ms: int) -> None:
+        series.doubt_ms = series.doubt_ms or hour_ms
+        series.known_ms = max(series.known_ms, hour_ms)
+        log.warning("funding_unknown", symbol=symbol, hour_ms=hour_ms)
 
     async def _listed(self, symbol: str, series: _Series, hour_ms: int) -> bool:
         """Ask until the venue lists the settlement of ``hour_ms``, or none is due."""

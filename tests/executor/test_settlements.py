@@ -23,8 +23,11 @@ class Venue:
         self.later: dict[int, tuple[int, float]] = {}
         self.failing: range = range(0)
         self.calls = 0
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def funding(self, symbol: str, start_ms: int) -> list[tuple[int, float]]:
+        await self.answers.wait()
         number, self.calls = self.calls, self.calls + 1
         if number in self.failing:
             raise RetryableError("timeout")
@@ -208,6 +211,27 @@ async def test_questions_that_fail_are_asked_again_and_then_leave_a_doubt() -> N
     assert desk.woken == [(True, False)]
     assert desk.clock.sleeps.count(60.0) == 31  # a failure is no denial
     assert settlements.is_sure("A")
+
+
+async def test_bars_wait_a_minute_at_most_for_a_venue_that_does_not_answer() -> None:
+    desk = Desk()
+    settlements = await desk.load()
+    desk.venue.rows.append(NEW)
+    desk.venue.answers.clear()
+    close_ms = DUE_MS + QUARTER_MS
+    assert not settlements.known("A", close_ms)
+    await asyncio.sleep(0)
+    desk.clock.pass_s(59.0)
+    assert not settlements.known("A", close_ms)
+    desk.clock.pass_s(2.0)
+    assert settlements.known("A", close_ms)
+    assert not settlements.is_sure("A")
+    assert desk.next_rate() is None
+    desk.venue.answers.set()
+    await desk.until_idle()
+    assert desk.anew == 1
+    assert settlements.is_sure("A")
+    assert desk.next_rate() == NEW[1]
 
 
 async def test_an_outage_over_two_settlements_ends_with_both() -> None:
