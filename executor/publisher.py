@@ -30,6 +30,7 @@ from executor.overview import Overview
 from executor.supervisor import heed_cancellation
 
 PENDING_MAX: Final = 2_000
+AGAIN_S: Final = 1.0
 
 log = structlog.get_logger("publisher")
 
@@ -81,12 +82,14 @@ class Publisher:
     async def run(self) -> None:
         """Beat for as long as the process runs."""
         while True:
-            await self.beat()
+            taken = await self.beat() or not self._holds_lease()
             heed_cancellation()
-            due = self._clock.monotonic() + self._interval_ms / 1000
+            # A Redis that restarts is back within seconds: the next beat need not wait an interval.
+            pause_s = self._interval_ms / 1000 if taken else min(AGAIN_S, self._interval_ms / 1000)
+            due = self._clock.monotonic() + pause_s
             self._overview.vitals.hearts.expect("publisher", due)
             try:
-                async with asyncio.timeout(self._interval_ms / 1000):
+                async with asyncio.timeout(pause_s):
                     await self._wake.wait()
                 await self._clock.sleep(0.05)  # what happens together is published together
             except TimeoutError:

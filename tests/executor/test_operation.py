@@ -101,13 +101,17 @@ async def test_a_person_is_never_left_guessing(operated: Operated) -> None:
         await receiver.until("started", "model_swapped")
         code, said = await operated.tell(program, "status")
         assert (code, json.loads(said)["alerts"]["configured"]) == (0, True)
-        assert (await operated.tell(program, "check"))[0] == 0
         assert await operated.tell(program, "pause", "--who", "ann") == (0, "taken: pause by ann\n")
         await program.until(lambda s: s["status"] == "PAUSED", "paused")
-        assert (await operated.tell(program, "resume"))[0] == 0
-        assert (await operated.tell(program, "set", "momentum_threshold=9"))[0] == 1
-        assert (await operated.tell(program, "revert"))[0] == 0
-        assert (await operated.tell(program, "reload"))[0] == 0
+        for body, code in (
+            (b'{"name": "resume", "who": "ann"}', 202),
+            (b'{"name": "set", "arguments": {"momentum_threshold": 9}}', 400),
+            (b'{"name": "revert"}', 202),
+            (b'{"name": "reload"}', 200),
+        ):
+            got, said = await answer(program.url + "/commands", TOKEN, body)
+            operated.heard.append(said)
+            assert got == code, said
         await forged(operated)
         await refused_without_token(operated, program)
         await program.until(lambda s: bool(s["positions"]), "in a position", 60.0)
