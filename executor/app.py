@@ -57,7 +57,12 @@ class App:
     ) -> None:
         self._backups = Backups(
             Sources(journal=settings.journal.path, models=settings.model.store, config=config),
-            Plan(**settings.backup.model_dump()),
+            Plan(
+                folder=settings.backup.folder,
+                interval_ms=settings.backup.interval_ms,
+                kept=settings.backup.kept,
+                url=settings.backup.url.get_secret_value(),
+            ),
             clock,
             ready=lambda: self.overview.phase is Status.RUNNING,
         )

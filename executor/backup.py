@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import aiohttp
 import structlog
 
 from executor.clock import Clock
@@ -35,6 +36,7 @@ NAME: Final = "tribar-%Y%m%dT%H%M%SZ.tar.gz"
 PATTERN: Final = re.compile(r"tribar-\d{8}T\d{6}Z\.tar\.gz")
 FIRST_S: Final = 60.0
 RETRY_S: Final = 300.0
+SEND_S: Final = 600.0
 
 log = structlog.get_logger("backup")
 
@@ -50,11 +52,16 @@ class Sources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How often, where to, how many; ``kept`` 0 means none at all."""
+    """How often, where to, how many; ``kept`` 0 means none at all.
+
+    With ``url`` (WebDAV, the gateway of an object store) each copy is put there too, and how many
+    are kept there is that server's affair.
+    """
 
     folder: Path
     interval_ms: int
     kept: int
+    url: str = ""
 
 
 def make(sources: Sources, plan: Plan, now_ms: int) -> Path:
@@ -84,6 +91,21 @@ def make(sources: Sources, plan: Plan, now_ms: int) -> Path:
 def kept(folder: Path) -> list[Path]:
     """Return the copies in a folder, oldest first."""
     return sorted(path for path in folder.glob("*") if PATTERN.fullmatch(path.name))
+
+
+async def send(copy: Path, url: str) -> None:
+    """Put a copy at a web address; the address may hold a secret, so it is never said."""
+    timeout = aiohttp.ClientTimeout(total=SEND_S)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            with copy.open("rb") as file:
+                async with session.put(f"{url.rstrip('/')}/{copy.name}", data=file) as reply:
+                    status = reply.status
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        what = type(error).__name__
+        raise JournalError(f"{copy.name} stays on this machine only: {what}") from None
+    if status >= 300:
+        raise JournalError(f"{copy.name} stays on this machine only: the server says {status}")
 
 
 def check_database(path: Path) -> None:
@@ -168,6 +190,8 @@ class Backups:
         began, now_ms = self._clock.monotonic(), self._clock.now_ms()
         try:
             made = await asyncio.to_thread(make, self._sources, self._plan, now_ms)
+            if self._plan.url:
+                await send(made, self._plan.url)
         except JournalError as error:
             self.problem = str(error)
             log.warning("backup_failed", problem=self.problem)

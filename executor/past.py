@@ -4,8 +4,10 @@ Decides nothing but what is printed and the exit code. Never trades and never as
 both work without a network.
 """
 
+import asyncio
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from executor.backup import Sources
 from executor.clock import Clock
@@ -14,7 +16,7 @@ from executor.journal import Journal
 from executor.model_changes import kept_model
 from executor.model_store import ModelStore
 from executor.replay_day import replay_day
-from executor.restore import newest, restore
+from executor.restore import fetch, newest, restore
 from executor.settings import Settings
 from executor.trader import day_of
 from features.errors import InputError
@@ -38,8 +40,13 @@ def show_replay(settings: Settings, day: str | None, clock: Clock) -> tuple[list
 def show_restore(
     settings: Settings, config: Path, arguments: list[str], *, force: bool
 ) -> list[str]:
-    """Put the named backup back, else the newest; return what was done."""
+    """Put the named backup (a file or an address) back, else the newest; return what was done."""
     if len(arguments) > 1:
         raise InputError("restore takes one backup, or none for the newest")
+    target = sources(settings, config)
+    if arguments and arguments[0].startswith(("http://", "https://")):
+        with TemporaryDirectory() as place:
+            found = asyncio.run(fetch(arguments[0], Path(place)))
+            return restore(found, target, force=force)
     backup = Path(arguments[0]) if arguments else newest(settings.backup.folder)
-    return restore(backup, sources(settings, config), force=force)
+    return restore(backup, target, force=force)

@@ -16,6 +16,8 @@ import zlib
 from pathlib import Path
 from typing import Final
 
+import aiohttp
+
 from executor.backup import CONFIG, JOURNAL, MANIFEST, MODELS, Sources, check_database, kept
 from executor.errors import JournalError
 from executor.lease import FileLock
@@ -30,6 +32,21 @@ def newest(folder: Path) -> Path:
     if not found:
         raise InputError(f"no backup in {folder}; name a file")
     return found[-1]
+
+
+async def fetch(url: str, folder: Path) -> Path:
+    """Get a backup from a web address."""
+    target = folder / "fetched.tar.gz"
+    try:
+        async with aiohttp.ClientSession() as session, session.get(url) as reply:
+            if reply.status != 200:
+                raise InputError(f"no backup there: the server says {reply.status}")
+            with target.open("wb") as file:
+                async for part in reply.content.iter_chunked(1 << 20):
+                    file.write(part)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise InputError(f"no backup there: {type(error).__name__}") from None
+    return target
 
 
 def restore(backup: Path, target: Sources, *, force: bool = False) -> list[str]:

@@ -72,7 +72,7 @@ class Settings(Section):
     def secrets(self) -> list[str]:
         """Return the values that no log may show."""
         whole = [self.venue.api_key, self.venue.api_secret, self.control.token]
-        urls = [self.redis.url, self.alerts.urls, self.alerts.ping_url]
+        urls = [self.redis.url, self.alerts.urls, self.alerts.ping_url, self.backup.url]
         found = [secret.get_secret_value() for secret in whole]
         for secret in urls:
             found += parts_of_url(secret.get_secret_value())

@@ -154,6 +154,7 @@ class Backup(Section):
     """Where copies of journal, models and configuration go; ``kept`` 0 makes none."""
 
     folder: Path = Path("data/backups")
+    url: SecretStr = SecretStr("")
     interval_ms: int = Field(default=3_600_000, ge=10_000)
     kept: int = Field(default=30, ge=0)
 

@@ -1,20 +1,24 @@
 """Copies are whole, checked and few; what is put back is what was copied, and loses nothing."""
 
 import asyncio
+import contextlib
 import sqlite3
 import tarfile
 import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from executor.__main__ import main
-from executor.backup import Backups, Plan, Sources, kept, make
+from executor.backup import Backups, Plan, Sources, kept, make, send
 from executor.errors import JournalError
 from executor.journal import Journal
 from executor.lease import FileLock
 from executor.model_store import ModelStore
-from executor.restore import restore
+from executor.restore import fetch, restore
 from features.errors import InputError
 from tests.support.clocks import FakeClock
 from tests.support.journaled import Journaled
@@ -242,3 +246,50 @@ def test_the_command_line_restores_and_replays(
     db.close()
     assert main(["replay", "--config", config, "--day", "2024-01-01"]) == 1
     assert "probability" in capsys.readouterr().out
+
+
+class Shelf:
+    """A server that keeps what is put on it."""
+
+    def __init__(self, status: int = 201) -> None:
+        self.status = status
+        self.kept: dict[str, bytes] = {}
+
+    async def put(self, request: web.Request) -> web.Response:
+        self.kept[request.path] = await request.read()
+        return web.Response(status=self.status)
+
+    async def get(self, request: web.Request) -> web.Response:
+        found = self.kept.get(request.path)
+        return web.Response(body=found) if found else web.Response(status=404)
+
+
+@contextlib.asynccontextmanager
+async def serving(shelf: Shelf) -> AsyncIterator[str]:
+    app = web.Application(client_max_size=1 << 26)
+    app.router.add_put("/{name:.*}", shelf.put)
+    app.router.add_get("/{name:.*}", shelf.get)
+    async with TestServer(app) as server:
+        yield str(server.make_url("/shelf"))
+
+
+async def test_a_copy_is_put_at_an_address_and_comes_back_from_there(machine: Machine) -> None:
+    backup, shelf = machine.copied(), Shelf()
+    async with serving(shelf) as url:
+        await send(backup, url + "/")
+        assert shelf.kept == {f"/shelf/{backup.name}": backup.read_bytes()}
+        fetched = await fetch(f"{url}/{backup.name}", machine.plan.folder)
+        restore(fetched, machine.there)
+        with pytest.raises(InputError, match="says 404"):
+            await fetch(f"{url}/other.tar.gz", machine.plan.folder)
+    assert content(machine.there.journal) == content(machine.here.journal)
+
+
+async def test_an_address_that_fails_is_said_without_its_secret(machine: Machine) -> None:
+    backup = machine.copied()
+    async with serving(Shelf(507)) as url:
+        with pytest.raises(JournalError, match=r"this machine only: the server says 507"):
+            await send(backup, url)
+    with pytest.raises(JournalError, match="this machine only") as said:
+        await send(backup, "http://user:hidden@127.0.0.1:1/shelf")
+    assert "hidden" not in str(said.value)
