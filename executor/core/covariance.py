@@ -97,14 +97,14 @@ class RecentBars:
             column = columns[symbol] = _Column()
         end = self._forgotten + len(self.rows)
         first = max(column.read, end - self.size, self._forgotten)
-        values = [row[kind].get(symbol) for row in self.rows[first - self._forgotten :]]
-        there = [value for value in values if value is not None]
-        column.value += there
-        if len(there) == len(values):
+        newest = self.rows[first - self._forgotten :]
+        try:
+            column.value += [row[kind][symbol] for row in newest]
             column.number += range(first, end)
-        else:
-            numbers = enumerate(values, first)
-            column.number += [number for number, value in numbers if value is not None]
+        except KeyError:  # a bar is missing somewhere
+            there = [(number, row[kind]) for number, row in enumerate(newest, first)]
+            column.value += [values[symbol] for _, values in there if symbol in values]
+            column.number += [number for number, values in there if symbol in values]
         column.read = end
         start = bisect_left(column.number, max(self._forgotten, end - self.size))
         if start > 8 * self.size:

@@ -86,9 +86,9 @@ class _Chunk:
         sound = (bars >= 0) & (price > 0.0) & (price < math.inf)
         self.bars = bars
         self.whole: NDArray[np.bool_] = np.all(sound, axis=1)
-        self.open, self.high, self.low = columns["open"], columns["high"], columns["low"]
         self.close, self.volume = price, columns["volume"]
-        self.volatility, self.next_open = columns["volatility"], columns["next_open"]
+        self.volatility = columns["volatility"]
+        self.table = np.stack(list(columns.values()), axis=-1)
 
 
 class Recording:
@@ -171,18 +171,19 @@ class Recording:
         i = chunk.bars.item(k, s)
         if i < 0:
             return None
-        tape, volatility = self.tapes[s], chunk.volatility.item(k, s)
+        tape = self.tapes[s]
+        opened, high, low, close, volume, volatility, next_open = chunk.table[k, s].tolist()
         return Bar(
             symbol=tape.symbol,
             candle=Candle(
                 open_ms=self._close_ms[place] - self.interval_ms,
-                open=chunk.open.item(k, s),
-                high=chunk.high.item(k, s),
-                low=chunk.low.item(k, s),
-                close=chunk.close.item(k, s),
-                volume=chunk.volume.item(k, s),
+                open=opened,
+                high=high,
+                low=low,
+                close=close,
+                volume=volume,
             ),
-            next_open=chunk.next_open.item(k, s),
+            next_open=next_open,
             features=None if math.isnan(volatility) else tape.features[i],
         )
 

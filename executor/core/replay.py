@@ -229,6 +229,10 @@ class _Venue:
             for order in self._state.active.values()
             if order.intent.symbol == symbol and order.intent.price
         )
+        stop, take = position.stop_price, position.take_price
+        lower, upper = (stop, take) if position.side > 0 else (take, stop)
+        if not limits and 0.0 < lower < candle.low and candle.high < upper:
+            return  # nothing rests within the bar's reach
         resting = Resting(
             side=position.side,
             quantity=position.quantity,
