@@ -8,6 +8,7 @@ Rule: facts are measured at the moment they are asked for, and journaled with th
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from executor.clock import Clock
 from executor.core.contract import CommandName
@@ -24,6 +25,8 @@ from executor.publisher import Publisher
 from executor.reconciler import Reconciler
 from executor.trader import Item, Trader, is_trade_or_command
 from executor.venue import Venue
+
+FLAT_PAUSE_S: Final = 2.0
 
 
 class Surroundings:
@@ -51,6 +54,7 @@ class Surroundings:
         self._lockstep = lockstep
         self._inbox = inbox
         self._listening = listening
+        self._flat_asked_at = -FLAT_PAUSE_S
         self._scan_began = clock.monotonic()
 
     def surround(
@@ -125,10 +129,19 @@ class Surroundings:
         for listener in list(self._overview.listeners):
             listener(Tick(now_ms=notice.time_ms), told)
 
+    def _may_ask_again(self) -> bool:
+        """Say whether a flat account was not asked for a moment ago: no loop at network speed."""
+        now = self._clock.monotonic()
+        if now - self._flat_asked_at < FLAT_PAUSE_S:
+            return False
+        self._flat_asked_at = now
+        return True
+
     async def quiet(self, close_ms: int) -> None:
         """Nothing is left to do: tune if it is due, and let an accelerated market go on."""
         state = self._trader.state
-        if state.tuning.due or (state.guard.killed and state.ledger.positions):
+        held_in_kill = bool(state.guard.killed and state.ledger.positions)
+        if state.tuning.due or (held_in_kill and self._may_ask_again()):
             self._trader.apply(Tick(now_ms=self.market_ms()))
         if self._lockstep is None or not self._listening():
             return

@@ -32,7 +32,7 @@ from executor.core.events import (
 from executor.core.params import DAY_MS, Params
 from executor.core.state import TradingState
 from executor.core.step import step
-from executor.core.types import Bar, Outcome
+from executor.core.types import Bar, Order, Outcome
 from executor.counters import Counters
 from executor.feed import BarsReady, Feed
 from executor.journal import Journal
@@ -47,6 +47,7 @@ from executor.venue_streams import (
     Unreadable,
 )
 
+LOST_AGE_MS: Final = 60_000  # older than anything that may still arrive or is still wanted
 SNAPSHOT_BYTES_A_BAR: Final = 100_000
 
 log = structlog.get_logger("trader")
@@ -224,10 +225,19 @@ class Trader:
             self._counters.snapshots_dropped += 1
             self._nudge(False)
             return
+        ended = self._unseen(item.snapshot)
         self.apply(item.snapshot)
+        for order in ended:
+            self._orders.resume(order.intent, LOST_AGE_MS)
         if not self.reconciled:
             self.reconciled = True
             self._closes()
+
+    def _unseen(self, snapshot: VenueSnapshot) -> list[Order]:
+        """Return our orders that no longer rest at the venue: no frame told how they ended."""
+        resting = {order.client_order_id for order in snapshot.orders}
+        active = self.state.active.items()
+        return [order for name, order in active if name not in resting]
 
     def apply(self, event: Event) -> Outcome:
         """Let the core decide, write it down, and only then begin to act."""
