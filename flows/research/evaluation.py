@@ -7,7 +7,10 @@ same functions measure model and baselines, and figures of the test part are mad
 import numpy as np
 import xgboost as xgb
 
-from features.barriers import PROFIT, REASON_NAMES, STOP, TIME
+from executor.core.columns import resolve
+from executor.core.params import Regime
+from executor.core.regime import trend_state, volatility_state
+from features.barriers import PROFIT, REASON_NAMES, STOP, TIME, barrier_fractions
 from features.types import FloatArray
 from flows.research.economics import wishes
 from flows.research.evidence import (
@@ -48,7 +51,7 @@ def evaluate_model(
     unequal, compared = unequal_features(dataset, parity_symbols)
     return Evidence(
         metrics=_split_figures(trained),
-        groups=_group_figures(trained),
+        groups=_group_figures(trained, dataset.interval_ms),
         calibration={
             "out of fold": _curve(samples, oof.rows, oof.probability),
             "test": _curve(samples, trained.test.rows, trained.test.probability),
@@ -168,8 +171,8 @@ def _split_figures(trained: Trained) -> dict[str, Figures]:
     return out
 
 
-def _group_figures(trained: Trained) -> dict[str, Figures]:
-    """Return the test figures by symbol and by side."""
+def _group_figures(trained: Trained, interval_ms: int) -> dict[str, Figures]:
+    """Return the test figures by symbol, side and regime, and of the logistic part alone."""
     samples, test = trained.samples, trained.test
     wished = wishes(test.expected, trained.recipe.model.kappa)
     groups = {
@@ -178,11 +181,37 @@ def _group_figures(trained: Trained) -> dict[str, Figures]:
     }
     groups["side long"] = samples.side[test.rows] > 0
     groups["side short"] = samples.side[test.rows] < 0
+    regimes = np.array(_regimes(trained, interval_ms))
+    groups |= {f"regime {name}": regimes == name for name in sorted(set(regimes.tolist()))}
     label, weight = samples.label[test.rows], samples.weight[test.rows]
-    return {
+    found = {
         name: classification(label[at], test.probability[at], weight[at], wished[at])
         for name, at in groups.items()
     }
+    alone = trained.fitted.linear_calibrator.apply(test.raw.linear)
+    chosen = wishes(test.linear_expected, trained.recipe.model.kappa)
+    found["logistic alone"] = classification(label, alone, weight, chosen)
+    return found
+
+
+def _regimes(trained: Trained, interval_ms: int) -> list[str]:
+    """Return the regime of each test row, in the words that the live core records."""
+    samples, recipe, plain = trained.samples, trained.recipe, Regime()
+    columns = resolve(samples.names)
+    rows, bars = samples.x[trained.test.rows], recipe.barriers.horizon_bars(interval_ms)
+    found = []
+    for row in rows:
+        volatility = float(row[columns.volatility])
+        profit, _ = barrier_fractions(
+            recipe.barriers.profit,
+            recipe.barriers.loss,
+            recipe.barriers.volatility_scaled,
+            volatility,
+        )
+        adx, trend = (None if c is None else float(row[c]) for c in (columns.adx, columns.trend))
+        way = trend_state(adx, trend, plain)
+        found.append(f"{way}/{volatility_state(volatility, profit, bars, plain)}")
+    return found
 
 
 def _tracks(

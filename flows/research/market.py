@@ -158,3 +158,12 @@ def return_correlation(markets: Sequence[Market], share: float = 0.5) -> FloatAr
                 value = float(np.mean((x - x.mean()) * (y - y.mean())) / spread) if spread else 1.0
                 shared[a, b] = shared[b, a] = value
     return shared
+
+
+def price_tick(close: FloatArray, most: int = 8) -> float:
+    """Return the finest price step that the newest 2,000 closes show, where no venue says it."""
+    prices = np.asarray(close[-2000:])
+    for digits in range(most):
+        if np.allclose(prices, np.round(prices, digits), rtol=0.0, atol=10.0**-digits * 1e-6):
+            return round(10.0**-digits, digits)
+    return round(10.0**-most, most)

@@ -20,7 +20,7 @@ from features.types import FloatArray, IntArray
 from flows.lake.quarantine import crosses_gap
 from flows.research.book import Prices, RoundTrips
 from flows.research.concurrency import entry_weights
-from flows.research.market import Dataset, Market
+from flows.research.market import Dataset, Market, price_tick
 from flows.research.recipe import Recipe
 
 
@@ -177,6 +177,7 @@ def _rows(market: Market, dataset: Dataset, recipe: Recipe) -> tuple[_Rows | Non
         market.funding,
         volatility=market.volatility,
         plan=recipe.exit_plan,
+        tick=price_tick(market.candles.close),
     )
     crossing = ~labels.truncated & crosses_gap(market.candles, events, labels.exit_index)
     kept = np.flatnonzero(~labels.truncated & ~crossing)

@@ -33,7 +33,7 @@ from features.types import FloatArray, Funding, IntArray
 from flows.research.account import attribution, book_metrics, holdings
 from flows.research.book import DAY_MS
 from flows.research.evidence import finite
-from flows.research.market import Market
+from flows.research.market import Market, price_tick
 from flows.research.performance import return_metrics, trade_metrics
 from flows.research.recipe import HOUR_MS
 
@@ -180,11 +180,10 @@ def instruments(markets: Sequence[Market]) -> dict[str, Instrument]:
     found = {}
     for market in markets:
         price = float(market.candles.close[-1])
-        digits = _decimals(np.asarray(market.candles.close[-2000:]))
         lot = 10.0 ** -max(0, floor(log10(price)) + 1)
         found[market.symbol] = Instrument(
             symbol=market.symbol,
-            tick=round(10.0**-digits, digits),
+            tick=price_tick(market.candles.close),
             lot=lot,
             quantity_min=lot,
             notional_min=5.0,
@@ -238,11 +237,3 @@ def _flat(flat: FlatFunding, market: Market) -> Funding:
     stop = int(market.candles.close_ms[-1]) + 1
     times = np.arange(first, stop, flat.interval_ms, dtype=np.int64)
     return Funding(time_ms=times, rate=np.full(times.size, flat.rate))
-
-
-def _decimals(prices: FloatArray, most: int = 8) -> int:
-    """Return how many decimals the prices need."""
-    for digits in range(most):
-        if np.allclose(prices, np.round(prices, digits), rtol=0.0, atol=10.0**-digits * 1e-6):
-            return digits
-    return most
