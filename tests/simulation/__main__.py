@@ -20,6 +20,8 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first of them (default 0)")
     parser.add_argument("--hours", type=float, default=HOURS, help="simulated hours each")
     parser.add_argument("--quiet", action="store_true", help="no faults")
+    parser.add_argument("--bug", default="", metavar="NAME[+NAME]", help="planted bugs")
+    parser.add_argument("--bugs", action="store_true", help="list the bugs that can be planted")
     parser.add_argument("--trace", action="store_true", help="print every event")
     given = parser.parse_args()
     seeds = (
@@ -29,7 +31,7 @@ def main() -> int:
     bad = entries = 0
     began = time.process_time()
     for seed in seeds:
-        result = run(seed, hours=given.hours, quiet=given.quiet, trace=given.trace)
+        result = run(seed, hours=given.hours, quiet=given.quiet, trace=given.trace, bug=given.bug)
         for line in result.trace:
             print(line)
         for line in result.violations:

@@ -53,6 +53,23 @@ def bug(line: str) -> Callable[[Callable[[Patches], None]], Callable[[Patches], 
     return register
 
 
+# A second layer makes up for these: alone they break nothing that shows, so they count in pairs.
+HIDDEN: frozenset[str] = frozenset(
+    {
+        "size_tripled",
+        "positions_unlimited",
+        "core_ignores_kill",
+        "fence_ignores_kill",
+        "shell_books_fills_twice",
+        "core_books_fills_twice",
+        "client_ids_vary",
+        "double_exit",
+        "stop_never_repaired",
+        "old_signals_pass",
+    }
+)
+
+
 @contextlib.contextmanager
 def planted(names: str) -> Iterator[None]:
     """Plant the bugs of ``names``, joined by +, while the block runs."""
