@@ -10,6 +10,7 @@ from features.costs import Costs, FlatFunding
 from features.errors import InputError
 from features.signals import SignalParams
 from features.synthetic import simulate_market
+from features.types import Funding
 from flows.research.fitting import require_rows
 from flows.research.market import Dataset, build_market, make_dataset, price_tick
 from flows.research.models import require_two_classes
@@ -67,8 +68,10 @@ def test_no_signal_at_all_says_what_to_lower(histories) -> None:
 def test_a_feature_without_a_value_is_named(histories) -> None:
     name = default_catalog().funding_names[0]
     whole = default_catalog().subset([*CATALOG.names, name])
+    later = histories[0].candles.close_ms[-1:] + 86_400_000  # the first settlement comes after all
+    funding = Funding(time_ms=later, rate=np.array([1e-4]))
     with pytest.raises(InputError, match=f"feature {name} has no value on any bar"):
-        build_market("AUSDT", histories[0].candles, FlatFunding(rate=1e-4), whole, days_min=1.0)
+        build_market("AUSDT", histories[0].candles, funding, whole, days_min=1.0)
 
 
 def test_too_few_labels_say_how_many_are_needed() -> None:
