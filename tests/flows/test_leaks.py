@@ -29,7 +29,7 @@ from flows.research.splits import Fold
 from flows.research.training import cuts, train
 from flows.research.verdict import Attempts, GateLimits, judge_model
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 BARS = 12_000
 RECIPE = Recipe(barriers=BARRIERS)
 MACHINE = Machine(threads=1)

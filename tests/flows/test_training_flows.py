@@ -11,6 +11,7 @@ from features.catalog import default_catalog
 from features.errors import InputError
 from flows import dataset as dataset_module
 from flows import study
+from flows import train as train_module
 from flows.dataset import dataset
 from flows.gate import gate
 from flows.lake.store import Lake
@@ -22,7 +23,7 @@ from flows.shelf import load_dataset
 from flows.train import train
 from tests.support.lakes import fill_lake
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 SYMBOLS = ("AAAUSDT", "BBBUSDT")
 
 
@@ -36,6 +37,8 @@ def lake_folder(tmp_path_factory):
 def use_project(monkeypatch, home, lake_folder):
     for name in ("REDIS_URL", "TRIBAR_REDIS_URL", "MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
         monkeypatch.delenv(name, raising=False)
+    # What is committed while the test runs is no part of what is tested.
+    monkeypatch.setattr(train_module, "git_revision", lambda: "tested")
     monkeypatch.setenv("TRIBAR_HOME", str(home))
     monkeypatch.setenv("TRIBAR_PATHS__LAKE", str(lake_folder))
     monkeypatch.setenv("TRIBAR_DATA__SYMBOLS", ",".join(SYMBOLS))
