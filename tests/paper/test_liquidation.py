@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 from executor.paper.venue import liquidation, protecting
 from executor.paper.venue.account import ISOLATED, Booking
 from executor.paper.venue.events import Executed, PositionChanged
+from executor.paper.venue.funding import settle
 from executor.paper.venue.margin import totals, view
+from features.costs import Costs
 from tests.support.venue import D, Desk, bracket, desk
 
 SYMBOL = "AAAUSDT"
+SLIPPING = Costs(taker_fee=0.00055, maker_fee=0.0, slippage_base=0.0002, slippage_volatility=0.0)
 
 
 def isolated(balance: str = "10000") -> Desk:
@@ -140,3 +143,23 @@ def test_a_position_closed_by_hand_pays_its_fee_and_takes_its_exits_along() -> N
     liquidation.close_by_hand(d.state, d.account, d.account.position(SYMBOL, 0))
     assert d.account.wallet == D("9999.8")
     assert list(d.state.orders.open_of("main")) == []
+
+
+def test_a_fill_that_is_under_water_at_once_does_not_wait_for_its_own_symbol() -> None:
+    """At a price of ten ticks a market order slips by a whole one, more than its margin bears."""
+    d = desk(SLIPPING, balance="2000", symbols=2)
+    protecting.set_margin_mode(d.state, d.account, ISOLATED)
+    protecting.set_leverage(d.state, d.account, "BBBUSDT", D("14"))
+    d.state.move("BBBUSDT", D("1"))
+    d.trade("Buy", "18000", symbol="BBBUSDT")
+    assert d.quantity(symbol="BBBUSDT") == D("18000")
+    d.walk("100", "100", "100", "100")
+    assert d.quantity(symbol="BBBUSDT") == 0
+
+
+def test_a_settlement_that_takes_the_margin_liquidates_at_the_next_move_of_any_symbol() -> None:
+    d = desk(balance="500", symbols=2)
+    d.trade("Buy", "40", symbol="BBBUSDT")
+    settle(d.state, "BBBUSDT", 0.12, D("100"))  # 480 of 500: 20 left for the 40 to be kept
+    d.walk("100", "100", "100", "100")
+    assert d.quantity(symbol="BBBUSDT") == 0

@@ -30,6 +30,7 @@ def _pay(
     gained = exact(funding_payment(position.sign, float(position.size), float(mark), rate))
     account.book(Booking.FUNDING, gained)
     account.realise(position, gained)
+    state.stressed.add(account.name)
     position.updated_ms = state.now_ms
     execution = _execution(state, position, mark, gained, exact(rate))
     state.executions.append(execution)

@@ -146,7 +146,9 @@ def walk(state: VenueState, symbol: str, path: Path) -> None:
     for key in sorted(keys):
         _walk_position(state, key, path)
     state.move(symbol, path.end)
-    sweep(state, {key.account for key in keys})
+    names = {key.account for key in keys} | state.stressed
+    state.stressed.clear()
+    sweep(state, names)
 
 
 def _walk_position(state: VenueState, key: PositionKey, path: Path) -> None:

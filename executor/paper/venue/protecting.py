@@ -89,6 +89,7 @@ def set_leverage(state: VenueState, account: Account, symbol: str, leverage: Dec
     before = account.leverage_of(symbol)
     account.leverage[symbol] = leverage
     state.orders.touch(account.name, symbol)
+    state.stressed.add(account.name)
     touched = account.held_in(symbol)
     account.moved.update(position.key for position in touched)
     now = totals(state, account)

@@ -26,7 +26,9 @@ class VenueState:
     """The one mutable object of the core; the functions beside it are the only ones to change it.
 
     ``liquidity`` holds the base quantity that one order may still take in this bar; a symbol that
-    is not in it has no limit. ``holders`` are the positions in a symbol that are not flat.
+    is not in it has no limit. ``holders`` are the positions in a symbol that are not flat,
+    ``stressed`` the accounts whose margin something other than a price has changed since the last
+    sweep (``liquidation.sweep``).
     """
 
     seed: int
@@ -40,6 +42,7 @@ class VenueState:
     takers: list[str] = field(default_factory=list)
     executions: deque[Executed] = field(default_factory=lambda: deque(maxlen=KEPT))
     holders: dict[str, dict[PositionKey, None]] = field(default_factory=dict)
+    stressed: set[str] = field(default_factory=set)
     tampering: Tampering = field(default_factory=Tampering)
     insurance: Decimal = ZERO
     now_ms: int = 0
@@ -72,6 +75,7 @@ class VenueState:
     def note(self, account: Account, position: Position) -> None:
         """Keep what is known of open positions after a fill of ``position``."""
         account.note(position)
+        self.stressed.add(account.name)
         here = self.holders.setdefault(position.key.symbol, {})
         if position.quantity:
             here.setdefault(position.key)
