@@ -22,7 +22,7 @@ from tests.support.paper import Paper
 
 ROOT = Path(__file__).resolve().parents[2]
 LEAN = ROOT / ".venv-executor" / "bin" / "python"
-WAIT_S = 45.0
+WAIT_S = 120.0
 
 
 def free_port() -> int:
