@@ -9,7 +9,8 @@ import sys
 import time
 from collections import Counter
 
-from tests.simulation.runner import HOURS, run
+from features.suggest import unknown_name
+from tests.simulation.runner import BUGS, HOURS, run
 
 
 def main() -> int:
@@ -24,6 +25,13 @@ def main() -> int:
     parser.add_argument("--bugs", action="store_true", help="list the bugs that can be planted")
     parser.add_argument("--trace", action="store_true", help="print every event")
     given = parser.parse_args()
+    if given.bugs:
+        for bug in BUGS.values():
+            print(f"{bug.name:32} {bug.line}")
+        return 0
+    unknown = [name for name in given.bug.split("+") if name and name not in BUGS]
+    if unknown:
+        parser.error(unknown_name("bug", unknown[0], BUGS))
     seeds = (
         [given.seed] if given.seed is not None else range(given.first, given.first + given.seeds)
     )

@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import Any
 
 from executor import lean_ccxt
+from tests.simulation.lines import Line
 from tests.simulation.loop import PROCESS
-from tests.simulation.venue_port import Line, Reply, VenuePort
+from tests.simulation.venue_port import Reply, VenuePort
 
 CONNECT_S = 0.05
 

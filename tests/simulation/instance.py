@@ -159,8 +159,8 @@ class SimulatedLog:
         self._say = say
 
     def __getattr__(self, level: str) -> Callable[..., None]:
-        def line(event: str, **fields: Any) -> None:
-            self._say(level, f"{self._name}.{event}", fields)
+        def line(*words: Any, **fields: Any) -> None:
+            self._say(level, f"{self._name}.{words[-1]}", fields)
 
         return line
 

@@ -12,9 +12,10 @@ import sqlite3
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from executor.journal_rows import PLANNED
 from tests.simulation import market
-from tests.simulation.venue_port import Line, Sent
+from tests.simulation.at_rest import AtRest
+from tests.simulation.lines import Line
+from tests.simulation.venue_port import Sent
 
 if TYPE_CHECKING:
     from tests.simulation.instance import Host, Instance
@@ -36,7 +37,7 @@ CREATE = "order/create"
 CHANGES = (CREATE, "order/cancel", "order/cancel-all", "trading-stop", "set-leverage")
 
 
-class Monitors:
+class Monitors(AtRest):
     """All monitors of one run."""
 
     def __init__(self, world: "World") -> None:
@@ -45,7 +46,7 @@ class Monitors:
         self.entries = 0
         self.fills = 0
         self.executed: dict[str, str] = {}
-        self._filled: set[str] = set()
+        self.filled: set[str] = set()
         self._unwell_until = 0.0
         self.healthy_s = 0.0
         self._well_since = 0.0
@@ -118,7 +119,7 @@ class Monitors:
             return
         values = request.values
         link = str(values.get("orderLinkId", ""))
-        if not self._is_planned(request.process, link):
+        if not self.is_planned(request.process, link):
             self.bad("NO_INTENT", f"{request.process.name} sends {link!r}, no row says so")
 
     def decided(self, process: Any, link: str) -> None:
@@ -127,7 +128,7 @@ class Monitors:
         if silent > DATA_AGE_S:
             self.bad("STALE_DATA", f"{link} is decided {silent:.1f} s after the last price")
 
-    def _is_planned(self, process: Any, link: str) -> bool:
+    def is_planned(self, process: Any, link: str) -> bool:
         query = "SELECT 1 FROM intents WHERE client_order_id = ? AND kind = 'order'"
         return self.reader(process.host).execute(query, (link,)).fetchone() is not None
 
@@ -220,7 +221,7 @@ class Monitors:
         link = row["orderLinkId"]
         size = f"{row['side']} {row['execQty']}"
         self.world.say("fill", f"{row['symbol']} {size} {link or row['createType']}")
-        self._filled.add(link)
+        self.filled.add(link)
         closed, done = float(row["closedSize"] or 0.0), float(row["execQty"])
         if link and 0.0 < closed < done:
             self.bad("FLIP", f"{link} closes {closed} and opens {done - closed}")
@@ -302,68 +303,6 @@ class Monitors:
         code = "" if error is not None or instance.life.cancelled() else instance.life.result()
         if error is not None or not self.world.faults.counts["disk_full_hit"]:
             self.bad("DIED", f"{instance.name}: {code} {error!r}"[:300])
-
-    def finish(self) -> None:
-        """Look at everything once more when all has come to rest."""
-        for line in self.differences():
-            self.bad("JOURNAL", line)
-        leader = self.leader()
-        if leader is None or not leader.running:
-            self.bad("NOT_RUNNING", f"nobody trades at the end; {self.holder()!r} holds the lease")
-            return
-        query = "SELECT kind, client_order_id FROM intents WHERE state = ?"
-        for kind, name in self.reader(leader.host).execute(query, (PLANNED,)).fetchall():
-            self.bad("UNRESOLVED", f"{kind} {name} is still planned")
-        held = self.world.venue.positions()
-        for order in self.world.venue.open_orders():
-            known = self._is_planned(leader, order.link_id) and order.symbol in held
-            if not known and not order.stop_kind:
-                self.bad("ORPHAN_ORDER", f"{order.symbol} {order.link_id!r} rests")
-        self._words(leader)
-        newest = (
-            self.reader(leader.host)
-            .execute("SELECT MAX(market_ms) FROM events WHERE kind = 'BarClosed'")
-            .fetchone()[0]
-        )
-        behind = self.world.venue.parts.mover.close_ms - (newest or 0)
-        if behind > 2 * market.INTERVAL_MS:
-            self.bad("DEAF", f"the last close it knows is {behind // 1000} s old")
-
-    def _words(self, leader: "Instance") -> None:
-        """Compare the last word of the journal on each order with what the venue executed."""
-        query = "SELECT client_order_id, status FROM orders ORDER BY seq"
-        last = dict(self.reader(leader.host).execute(query).fetchall())
-        for name, status in last.items():
-            if status in ("rejected", "refused") and name in self._filled:
-                self.bad("WRONG_WORD", f"{name} is {status} in the journal and was executed")
-
-    def differences(self) -> list[str]:
-        """Return where the leader's journal and the venue disagree."""
-        leader = self.leader()
-        if leader is None or not leader.running:
-            return ["nobody leads"]
-        return [*self._positions(leader), *self._fills(leader)]
-
-    def _positions(self, leader: "Instance") -> list[str]:
-        ours = leader.believed()
-        theirs = {s: float(p.quantity) for s, p in self.world.venue.positions().items()}
-        return [
-            f"{symbol}: journal {ours.get(symbol, 0.0)}, venue {theirs.get(symbol, 0.0)}"
-            for symbol in sorted(ours.keys() | theirs.keys())
-            if abs(ours.get(symbol, 0.0) - theirs.get(symbol, 0.0)) > 1e-9
-        ]
-
-    def _fills(self, leader: "Instance") -> list[str]:
-        """Compare executions one by one, where one journal saw all and no frame was lost."""
-        counts = self.world.faults.counts
-        if self.world.faults.rates.second == "host" or counts["ws_drop"] or counts["ws_delay"]:
-            return []
-        known = {row[0] for row in self.reader(leader.host).execute("SELECT fill_id FROM fills")}
-        told = {name for name, kind in self.executed.items() if kind != "Funding"}
-        lost, made_up = sorted(told - known), sorted(known - told)
-        return [f"fills lost: {len(lost)} {lost[:2]}"] * bool(lost) + [
-            f"fills made up: {made_up[:2]}"
-        ] * bool(made_up)
 
     def close(self) -> None:
         """Close what was opened."""
