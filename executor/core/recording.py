@@ -6,14 +6,15 @@ a recorded close answers every question exactly as one made of plain bars would.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from executor.core.events import HEALTHY, BarClosed, GateFacts
+from executor.core.signal_source import SignalSource
 from executor.core.types import Bar
 from features.costs import SETTLEMENT_GRID_MS
 from features.errors import InputError
@@ -25,34 +26,6 @@ CHUNKS_KEPT: Final = 8
 _NAN: Final = float("nan")
 _PRICES: Final = ("open", "high", "low", "close", "volume")
 Settled = Sequence[tuple[str, int, float]]
-
-
-class SignalColumns(Protocol):
-    """Primary signals of n rows as columns of shape (n,)."""
-
-    @property
-    def side(self) -> NDArray[np.int8]:
-        """1, -1, or 0 for none."""
-        ...
-
-    @property
-    def score(self) -> FloatArray:
-        """Signed score."""
-        ...
-
-    @property
-    def confidence(self) -> FloatArray:
-        """Confidence in [0, 1]."""
-        ...
-
-    @property
-    def rule(self) -> NDArray[np.int8]:
-        """Number of the rule."""
-        ...
-
-
-# Signals of many feature rows, shape (n, k), at once: bit for bit what primary_signal says of each.
-SignalSource = Callable[[FloatArray, SignalParams], SignalColumns]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

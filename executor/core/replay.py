@@ -34,9 +34,9 @@ from executor.core.recording import (
     RecordedClose,
     Recording,
     Settled,
-    SignalSource,
     Tape,
 )
+from executor.core.signal_source import SignalSource
 from executor.core.state import TradingState
 from executor.core.types import (
     Bar,

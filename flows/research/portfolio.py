@@ -231,10 +231,11 @@ def _column(rows: FloatArray, place: int | None) -> FloatArray:
 
 
 def _rules(info: ModelInfo, params: Params) -> FloatArray:
-    limits, sizing, selector = params.limits, params.sizing, params.selector
+    sizing, selector = params.sizing, params.selector
     yearly = sizing.volatility_target
     guard, costs = params.guard, params.costs
     found: dict[str, float] = {
+        **_limits(params),
         "interval_ms": float(params.interval_ms),
         "horizon_ms": float(info.barriers.horizon_bars * params.interval_ms),
         "taker_fee": costs.taker_fee,
@@ -269,6 +270,16 @@ def _rules(info: ModelInfo, params: Params) -> FloatArray:
         "beta_max": sizing.beta_fraction_max,
         "shrinkage": sizing.covariance_shrinkage,
         "correlation_max": selector.correlation_max,
+        "trained_until_ms": float(info.trained_until_ms),
+        "volatility_scaled": info.barriers.volatility_scaled,
+    }
+    return np.array([float(found[name]) for name in R_NAMES])
+
+
+def _limits(params: Params) -> dict[str, float]:
+    """Return the rules that the gate, the selector and the session bring."""
+    limits, selector = params.limits, params.selector
+    return {
         "unknown_correlation": UNKNOWN_CORRELATION,
         "unknown_volatility": UNKNOWN_VOLATILITY,
         "volume_needed": params.session.volume_min,
@@ -281,17 +292,14 @@ def _rules(info: ModelInfo, params: Params) -> FloatArray:
         "orders_minute_max": float(limits.orders_minute_max),
         "orders_day_max": float(limits.orders_day_max),
         "repeated_max": float(limits.repeated_entries_max),
-        "trained_until_ms": float(info.trained_until_ms),
         "model_age_days_max": limits.model_age_days_max,
         "stop_distance_min": limits.stop_distance_min,
         "stop_distance_max": limits.stop_distance_max,
         "maintenance": limits.maintenance_margin,
         "rounding": ROUNDING,
-        "volatility_scaled": info.barriers.volatility_scaled,
         "correlation_rows": selector.correlation_bars + 1,
         "correlation_bars_min": selector.correlation_bars_min,
         "correlated_max": selector.correlated_positions_max,
         "positions_max": selector.positions_max,
         "volumes_min": VOLUMES_MIN,
     }
-    return np.array([float(found[name]) for name in R_NAMES])
