@@ -29,12 +29,14 @@ def test_there_are_enough_of_them() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("name", SAMPLE)
 def test_a_sample_is_seen_at_once(name: str) -> None:
     assert first_seed_that_sees(name, 3) is not None
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_nothing_stays_planted() -> None:
     before = run(1, hours=0.5).sha256
     run(1, hours=0.5, bug="gate_open+kill_does_nothing")
