@@ -30,7 +30,7 @@ from executor.overview import Overview
 from executor.supervisor import heed_cancellation
 
 PENDING_MAX: Final = 2_000
-AGAIN_S: Final = 1.0
+AGAIN_S: Final = 0.2
 
 log = structlog.get_logger("publisher")
 

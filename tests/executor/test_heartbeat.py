@@ -129,7 +129,7 @@ async def live(loop: VirtualLoop, days: float, folder: Path) -> tuple[Window, Al
     }
     tasks = [loop.create_task(supervisor.supervise(name, run)) for name, run in helpers.items()]
     while loop.time() < days * DAY_S:
-        await clock.sleep(rng.expovariate(1 / 900.0))
+        await clock.sleep(30.0 + rng.expovariate(1 / 870.0))
         window.restart()
         for number in range(20):
             alerts.tell(Alert(level=Level.WARNING, code="error", about=str(number), text="x"))
