@@ -1,7 +1,7 @@
 """Every use of the gate, in a file that is only ever added to.
 
-Decides the attempt number k of a recipe, which sets the level of its next test, and whether a
-recipe is proven. A line is chained to the one before by its hash, so a line that is changed, taken
+Decides the attempt number k, which sets the level of the next test, and whether a recipe is
+proven. A line is chained to the one before by its hash, so a line that is changed, taken
 out or moved is noticed and said, and a file beside it remembers how many there were. Never judges.
 Rule: an attempt is written, locked and flushed to disk before its verdict is computed, so that
 nobody looks without paying; judging the same evidence again is the same use.
@@ -59,14 +59,18 @@ class Ledger:
     def begin(self, use: Use, now_ms: int) -> int:
         """Write that the gate is about to be used and return k, from 1.
 
-        The same evidence of the same recipe and tier keeps the number that it was given before.
+        The recipe tier counts the uses of every recipe: a changed search space is one more try, not
+        a fresh start. The same evidence of the same recipe and tier keeps the number that it was
+        given before.
         """
         with self._locked() as (file, entries):
             for entry in entries:
                 if entry["kind"] == ATTEMPT and _is_of(entry, use):
                     return int(entry["attempt"])
             number: int = 1 + sum(
-                e["kind"] == ATTEMPT and e["recipe"] == use.recipe and e["tier"] == use.tier
+                e["kind"] == ATTEMPT
+                and e["tier"] == use.tier
+                and (use.tier == RECIPE_TIER or e["recipe"] == use.recipe)
                 for e in entries
             )
             self._append(file, entries, use, {"kind": ATTEMPT, "attempt": number}, now_ms)

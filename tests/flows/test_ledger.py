@@ -28,12 +28,13 @@ def filled(path, uses=3):
     return ledger
 
 
-def test_every_use_of_a_recipe_is_counted_and_other_recipes_are_not(tmp_path):
+def test_every_use_is_counted_whatever_the_recipe_and_a_refit_with_its_own(tmp_path):
     ledger = Ledger(tmp_path / "ledger.jsonl")
     assert [ledger.begin(use(n), n) for n in (1, 2, 3)] == [1, 2, 3]
-    assert ledger.begin(use(1, recipe="other"), 9) == 1
+    assert ledger.begin(use(1, recipe="other"), 9) == 4
     assert ledger.begin(use(4, tier=REFIT_TIER), 9) == 1
-    assert ledger.begin(use(4), 9) == 4
+    assert ledger.begin(use(4, recipe="other", tier=REFIT_TIER), 9) == 1
+    assert ledger.begin(use(4), 9) == 5
 
 
 def test_the_same_evidence_again_is_the_same_use_even_after_a_kill(tmp_path):
