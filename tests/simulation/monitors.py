@@ -30,6 +30,7 @@ START_S = 25.0
 THAW_S = 5.0
 SLACK = 1.06
 STOP_FAR = 0.02
+SIGNAL_AGE_S = 30.0 + 2.0
 ENTRY_AGE_S = 30.0 + 6.0
 DATA_AGE_S = 5.0 + 1.0
 VIOLATIONS_MOST = 20
@@ -54,6 +55,7 @@ class Monitors(AtRest):
         self._hands: dict[str, float] = {}
         self._accepted: dict[tuple[str, int], str] = {}
         self._frames: dict[str, float] = {}
+        self._decided: dict[str, float] = {}
         self._kill_at: tuple[float, float] | None = None
         self._kill_entry = ""
         self._kill_read: dict[str, float] = {}
@@ -124,7 +126,13 @@ class Monitors(AtRest):
 
     def decided(self, process: Any, link: str) -> None:
         """See an entry reach the journal: it was decided on the prices seen by then."""
-        silent = self.world.loop.world_time - self._frames.get(process.name, 0.0)
+        now = self.world.loop.world_time
+        self._decided.setdefault(link, now)
+        named = link.split("-")
+        age = now - (int(named[2]) - market.START_MS) / 1000 if len(named) == 4 else 0.0
+        if age > SIGNAL_AGE_S and now > self._unwell_until:
+            self.bad("STALE_SIGNAL", f"{link} is decided {age:.1f} s after its close")
+        silent = now - self._frames.get(process.name, 0.0)
         if silent > DATA_AGE_S:
             self.bad("STALE_DATA", f"{link} is decided {silent:.1f} s after the last price")
 
@@ -172,12 +180,9 @@ class Monitors(AtRest):
         if held is not None and symbol not in self._hands:
             self.bad("DOUBLE_ENTRY", f"{symbol}: {link} on top of {held.quantity}")
         self._exposure(symbol, values, link)
-        since = now - bar * market.INTERVAL_MS / 1000
-        named = link.split("-")
-        if len(named) == 4 and named[2].isdecimal():
-            since = max(since, now - (int(named[2]) - market.START_MS) / 1000)
+        since = now - self._decided.get(link, now)
         if since > ENTRY_AGE_S:
-            self.bad("STALE_ENTRY", f"{link} is accepted {since:.1f} s after its close")
+            self.bad("STALE_ENTRY", f"{link} is accepted {since:.1f} s after it was decided")
         price = float(world.venue.exchange.state.prices[symbol])
         stop = float(values.get("stopLoss") or 0.0)
         if not stop:
