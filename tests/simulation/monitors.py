@@ -306,7 +306,8 @@ class Monitors(AtRest):
         if instance.dead or instance.stop.is_set():
             return
         code = "" if error is not None or instance.life.cancelled() else instance.life.result()
-        if error is not None or not self.world.faults.counts["disk_full_hit"]:
+        full = code == 0 or self.world.faults.counts["disk_full_hit"]
+        if error is not None or not full:
             self.bad("DIED", f"{instance.name}: {code} {error!r}"[:300])
 
     def close(self) -> None:
