@@ -8,6 +8,7 @@ fills are followed by the openings once more, which they answer by a second repo
 """
 
 import asyncio
+from contextlib import suppress
 
 from executor.paper.exchange import Exchange
 from executor.paper.mover import Mover
@@ -15,6 +16,7 @@ from executor.paper.pace import Pace
 from features.errors import InputError
 
 BARRIER_SECONDS = 5.0
+SHOW_AGAIN_SECONDS = 2.0
 TICKS_A_BAR_MAX = 60
 TICKS_A_BAR_MIN = 3
 TICK_SECONDS = 0.25
@@ -102,7 +104,14 @@ class Conductor:
             return
         await self._exchange.hub.barrier(BARRIER_SECONDS)
         self._again.clear()
-        self.mover.show_opening()
+        while len(self._again & self._at_openings) < wanted:
+            # Shown again to whoever was not connected; a second report of one close is no news.
+            self.mover.show_opening()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SHOW_AGAIN_SECONDS):
+                    await self._acted(wanted)
+
+    async def _acted(self, wanted: int) -> None:
         while len(self._again & self._at_openings) < wanted:
             self._reported.clear()
             await self._reported.wait()
