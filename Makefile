@@ -47,7 +47,7 @@ test: $(READY) ## Run the tests (no soak runs)
 	@$(PYTEST) -m "not soak" $(ARGS)
 
 test-fast: $(READY) ## Run the unit tests alone, under a minute
-	@$(PYTEST) -m "not slow and not servers and not soak" $(ARGS)
+	@$(PYTEST) -n 2 --dist loadfile -m "not slow and not servers and not soak" $(ARGS)
 
 soak: $(READY) ## Run the full counts that the issues name (long)
 	@$(PYTEST) -m "soak" --timeout 7200 $(ARGS)

@@ -11,17 +11,17 @@ import sys
 from pathlib import Path
 from typing import Final, NoReturn
 
-from executor.alert_process import send_test
+from executor.alerting.process import send_test
 from executor.app import App
 from executor.clock import SystemClock
-from executor.command_desk import NAMES
-from executor.control import check, command, status
+from executor.control.client import check, command, status
+from executor.control.desk import NAMES
 from executor.core.contract import CommandName
 from executor.errors import JournalError
-from executor.keys import show_keys
 from executor.logs import configure
 from executor.past import show_replay, show_restore
-from executor.settings import CONFIG_NAME, Settings, config_path, load_settings
+from executor.settings.settings import CONFIG_NAME, Settings, config_path, load_settings
+from executor.venue.keys import show_keys
 from features.errors import InputError
 from features.suggest import unknown_name
 

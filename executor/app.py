@@ -18,22 +18,22 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from executor.backup import Backups, Plan, Sources
 from executor.clock import Clock
-from executor.codec import encode
 from executor.core.contract import Keys, Status
 from executor.counters import Counters
 from executor.errors import JournalError
-from executor.health import HealthServer
-from executor.hearts import BeatingClock, Hearts
-from executor.journal import Journal
-from executor.lease import FileLock, Lease
+from executor.health.overview import Overview
+from executor.health.server import HealthServer
+from executor.journal.backup import Backups, Plan, Sources
+from executor.journal.codec import encode
+from executor.journal.store import Journal
+from executor.lease.lease import FileLock, Lease
 from executor.operations import Operations
-from executor.overview import Overview
 from executor.session import Session
-from executor.settings import CONFIG_NAME, Settings
+from executor.settings.settings import CONFIG_NAME, Settings
 from executor.supervisor import Supervisor, heed_cancellation
-from executor.vitals import Vitals
+from executor.vitals.hearts import BeatingClock, Hearts
+from executor.vitals.process import Vitals
 from features.errors import InputError
 
 STANDBY_POLL_S: Final = 0.5

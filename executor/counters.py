@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from executor.core.contract import Verdict
 from executor.core.events import Event, OrderUpdated
 from executor.core.types import Decision, OrderStatus, Outcome
-from executor.journal import Journal
+from executor.journal.store import Journal
 
 
 @dataclass(slots=True, kw_only=True)

@@ -11,16 +11,16 @@ from collections.abc import Callable
 import structlog
 
 from executor.clock import Clock
-from executor.codec import encode
 from executor.core.bundle import LIBRARY, ModelBundle, unpack
 from executor.core.events import ModelSwapped
 from executor.core.manifest import BundleError
 from executor.core.state import TradingState
-from executor.feed import Feed
-from executor.journal import Journal
-from executor.loader import LoadedModel, Loader
-from executor.model_store import ModelStore
-from executor.overview import Overview
+from executor.health.overview import Overview
+from executor.journal.codec import encode
+from executor.journal.store import Journal
+from executor.market.feed import Feed
+from executor.models.loader import LoadedModel, Loader
+from executor.models.store import ModelStore
 from executor.trader import Item
 
 log = structlog.get_logger("model")

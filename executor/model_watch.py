@@ -17,11 +17,11 @@ from executor.core.contract import ModelRecord, NoticeCode
 from executor.core.degradation import claim_of, degraded
 from executor.core.events import BarClosed, Event, ModelSwapped
 from executor.core.types import Notice, Outcome
-from executor.journal import Journal
-from executor.loader import LoadedModel, Loader
+from executor.health.overview import Overview
+from executor.journal.store import Journal
 from executor.model_changes import ModelChanges, kept_model
-from executor.model_store import ModelStore
-from executor.overview import Overview
+from executor.models.loader import LoadedModel, Loader
+from executor.models.store import ModelStore
 
 QUARANTINE: Final = "quarantined_models"
 SINCE: Final = "model_since"

@@ -11,17 +11,17 @@ from typing import Final, Self
 
 import structlog
 
-from executor.alert_process import AlertProcess, addresses
-from executor.alert_rules import AlertRules
-from executor.alerts import Alert, Alerts, Deliver, Level
+from executor.alerting.desk import Alert, Alerts, Deliver, Level
+from executor.alerting.process import AlertProcess, addresses
 from executor.clock import Clock
 from executor.core.contract import Status
-from executor.dead_man import DeadMan
-from executor.health_report import HealthReports
-from executor.overview import Overview
-from executor.settings import Settings
+from executor.health.alert_rules import AlertRules
+from executor.health.dead_man import DeadMan
+from executor.health.overview import Overview
+from executor.health.report import HealthReports
+from executor.settings.settings import Settings
 from executor.supervisor import Supervisor
-from executor.watchdog import Watchdog
+from executor.vitals.watchdog import Watchdog
 
 FLUSH_S: Final = 3.0
 

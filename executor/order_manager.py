@@ -26,7 +26,7 @@ from executor.errors import (
     UnknownOutcomeError,
     VenueError,
 )
-from executor.venue_errors import DUPLICATE_ID
+from executor.venue.errors import DUPLICATE_ID
 
 SENDS_MAX: Final = 5
 LATE_MARGIN_MS: Final = 1_000
@@ -61,7 +61,7 @@ class Patience:
 
 
 class OrderVenue(Protocol):
-    """What is asked of the venue here; see :class:`executor.venue.Venue`."""
+    """What is asked of the venue here; see :class:`executor.venue.adapter.Venue`."""
 
     async def submit(self, intent: OrderIntent) -> str:
         """Send one order, once."""

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from executor.core.params import Params
 from executor.core.state import TradingState
-from executor.feed import Feed
-from executor.lease import Lease
-from executor.loader import Loader
+from executor.lease.lease import Lease
+from executor.market.feed import Feed
+from executor.models.loader import Loader
 from executor.order_manager import OrderManager
 from executor.reconciler import Reconciler
-from executor.venue_calls import Calls
+from executor.venue.calls import Calls
 
 
 def _nothing_waits() -> tuple[int, int]:

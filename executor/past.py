@@ -9,15 +9,15 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from executor.backup import Sources
 from executor.clock import Clock
 from executor.core.params import DAY_MS
-from executor.journal import Journal
+from executor.journal.backup import Sources
+from executor.journal.restore import fetch, newest, restore
+from executor.journal.store import Journal
 from executor.model_changes import kept_model
-from executor.model_store import ModelStore
+from executor.models.store import ModelStore
 from executor.replay_day import replay_day
-from executor.restore import fetch, newest, restore
-from executor.settings import Settings
+from executor.settings.settings import Settings
 from executor.trader import day_of
 from features.errors import InputError
 

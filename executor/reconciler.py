@@ -14,9 +14,9 @@ import structlog
 from executor.clock import Clock
 from executor.core.events import FillReceived, FundingPaid
 from executor.errors import VenueError
-from executor.feed import BarsReady
+from executor.market.feed import BarsReady
 from executor.trader import Item, SnapshotTaken
-from executor.venue import Venue
+from executor.venue.adapter import Venue
 
 log = structlog.get_logger("reconciler")
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from executor.codec import CodecError, decode, encode
 from executor.core.events import BarClosed, HistoryLoaded, ModelSwapped
 from executor.core.model import Model
 from executor.core.params import Params
@@ -20,9 +19,10 @@ from executor.core.state import Suspicion, restore, save
 from executor.core.step import step
 from executor.core.types import Decision, Outcome, Trade
 from executor.errors import JournalError
-from executor.journal import Journal, StoredDay, StoredEvent
-from executor.journal_rows import KINDS
-from executor.recovery import MODEL_SWAPPED, read_event
+from executor.journal.codec import CodecError, decode, encode
+from executor.journal.recovery import MODEL_SWAPPED, read_event
+from executor.journal.rows import KINDS
+from executor.journal.store import Journal, StoredDay, StoredEvent
 from features.errors import InputError
 
 SHOWN: Final = 40

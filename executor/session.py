@@ -14,37 +14,37 @@ import structlog
 from redis.asyncio import Redis
 
 from executor.clock import Clock, process_age_s
-from executor.codec import encode
-from executor.command_desk import CommandDesk
-from executor.commands import Commands
+from executor.control.desk import CommandDesk
+from executor.control.stream import Commands
 from executor.core.contract import Keys, Status
 from executor.core.params import Params
 from executor.core.state import TradingState, new_state
 from executor.errors import RetryableError
-from executor.feed import Feed
-from executor.fence import Fence
-from executor.journal import Journal
-from executor.keys import check_keys
-from executor.lease import Lease
-from executor.loader import Loader, Policy
-from executor.lockstep import Lockstep
+from executor.health.overview import Overview
+from executor.health.publisher import Publisher
+from executor.journal.codec import encode
+from executor.journal.recovery import rebuild, write_state
+from executor.journal.store import Journal
+from executor.lease.fence import Fence
+from executor.lease.lease import Lease
+from executor.market.feed import Feed
+from executor.market.lockstep import Lockstep
 from executor.model_changes import ModelChanges, kept_model
-from executor.model_store import ModelStore
 from executor.model_watch import ModelWatch
+from executor.models.loader import Loader, Policy
+from executor.models.registry import Registry
+from executor.models.store import ModelStore
 from executor.order_manager import OrderManager, Patience
-from executor.overview import Overview
-from executor.publisher import Publisher
 from executor.reconciler import Reconciler
-from executor.recovery import rebuild, write_state
-from executor.registry import Registry
-from executor.settings import Settings, make_params
+from executor.settings.settings import Settings, make_params
 from executor.shadow import begin_shadow
 from executor.startup import insist, keep_measuring, resume, set_leverage
 from executor.supervisor import Supervisor
 from executor.surroundings import Surroundings
 from executor.trader import Item, Trader
-from executor.venue import Venue
-from executor.venue_streams import StreamEvent, Subscribed, keep_watching
+from executor.venue.adapter import Venue
+from executor.venue.keys import check_keys
+from executor.venue.streams import StreamEvent, Subscribed, keep_watching
 from features.catalog import default_catalog
 from features.costs import Costs
 from features.intervals import interval_ms

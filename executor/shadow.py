@@ -25,10 +25,10 @@ from executor.core.events import BarClosed, Event
 from executor.core.model import Request
 from executor.core.params import Params
 from executor.core.types import Outcome
-from executor.loader import LoadedModel, Loader, Policy
-from executor.model_store import ModelStore
-from executor.overview import Overview
-from executor.registry import Registry
+from executor.health.overview import Overview
+from executor.models.loader import LoadedModel, Loader, Policy
+from executor.models.registry import Registry
+from executor.models.store import ModelStore
 
 FILE_BYTES: Final = 10_000_000
 FILES_KEPT: Final = 3

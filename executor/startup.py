@@ -12,10 +12,10 @@ import structlog
 from executor.clock import Clock
 from executor.core.types import CancelIntent, OrderIntent, Outcome, Protect
 from executor.errors import FenceError, VenueError
-from executor.journal import Journal
+from executor.health.overview import Overview
+from executor.journal.store import Journal
 from executor.order_manager import OrderManager
-from executor.overview import Overview
-from executor.venue import Venue
+from executor.venue.adapter import Venue
 
 RETRY_FIRST_S: Final = 0.5
 RETRY_MOST_S: Final = 15.0

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from executor.clock import Clock
-from executor.hearts import Hearts
+from executor.vitals.hearts import Hearts
 
 PAUSE_FIRST_S: Final = 0.5
 PAUSE_MOST_S: Final = 30.0

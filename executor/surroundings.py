@@ -14,17 +14,17 @@ from executor.clock import Clock
 from executor.core.contract import CommandName
 from executor.core.events import BarClosed, Command, Event, GateFacts, ModelSwapped, Tick
 from executor.core.types import Notice, Outcome
-from executor.feed import Feed
-from executor.journal import Journal
-from executor.lease import Lease
-from executor.lockstep import Lockstep
+from executor.health.overview import Overview
+from executor.health.publisher import Publisher
+from executor.journal.store import Journal
+from executor.lease.lease import Lease
+from executor.market.feed import Feed
+from executor.market.lockstep import Lockstep
 from executor.model_changes import ModelChanges
 from executor.order_manager import OrderManager
-from executor.overview import Overview
-from executor.publisher import Publisher
 from executor.reconciler import Reconciler
 from executor.trader import Item, Trader, is_trade_or_command
-from executor.venue import Venue
+from executor.venue.adapter import Venue
 
 FLAT_PAUSE_S: Final = 2.0
 

@@ -34,12 +34,12 @@ from executor.core.state import TradingState
 from executor.core.step import step
 from executor.core.types import Bar, Order, Outcome
 from executor.counters import Counters
-from executor.feed import BarsReady, Feed
-from executor.journal import Journal
-from executor.journal_rows import Entry
+from executor.journal.recovery import write_event, write_state
+from executor.journal.rows import Entry
+from executor.journal.store import Journal
+from executor.market.feed import BarsReady, Feed
 from executor.order_manager import ActionDone, AllSettled, OrderManager
-from executor.recovery import write_event, write_state
-from executor.venue_streams import (
+from executor.venue.streams import (
     CandlePushed,
     PositionPushed,
     StreamEvent,

@@ -22,8 +22,8 @@ BROAD = {"Exception", "BaseException"}
 # DESIGN §9: a broad handler at three named places only, each logs, counts and says why.
 BROAD_ALLOWED = {
     ("executor/supervisor.py", "supervise"),
-    ("executor/alerts.py", "_deliver"),
-    ("executor/loader.py", "_swap"),
+    ("executor/alerting/desk.py", "_deliver"),
+    ("executor/models/loader.py", "_swap"),
 }
 
 

@@ -15,19 +15,19 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from executor.alert_process import addresses
-from executor.alerts import Alert, Alerts, Level, Message
+from executor.alerting.desk import Alert, Alerts, Level, Message
+from executor.alerting.process import addresses
 from executor.clock import SystemClock
 from executor.core.contract import ALERTING, Keys, NoticeCode, Status
 from executor.core.events import Command, OrderUpdated, Tick
 from executor.core.types import Notice, OrderStatus, Outcome
 from executor.counters import Counters
+from executor.health.overview import Overview
+from executor.health.publisher import Publisher
 from executor.operations import Operations
-from executor.overview import Overview
-from executor.publisher import Publisher
-from executor.settings import Settings
-from executor.settings_sections import Alerts as AlertSettings
-from executor.settings_sections import Health, Trading
+from executor.settings.sections import Alerts as AlertSettings
+from executor.settings.sections import Health, Trading
+from executor.settings.settings import Settings
 from executor.supervisor import Supervisor
 from tests.support.clocks import FakeClock
 from tests.support.executor_program import ROOT, toml

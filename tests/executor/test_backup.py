@@ -13,12 +13,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from executor.__main__ import main
-from executor.backup import Backups, Plan, Sources, kept, make, send
 from executor.errors import JournalError
-from executor.journal import Journal
-from executor.lease import FileLock
-from executor.model_store import ModelStore
-from executor.restore import fetch, restore
+from executor.journal.backup import Backups, Plan, Sources, kept, make, send
+from executor.journal.restore import fetch, restore
+from executor.journal.store import Journal
+from executor.lease.lease import FileLock
+from executor.models.store import ModelStore
 from features.errors import InputError
 from tests.support.clocks import FakeClock
 from tests.support.journaled import Journaled

@@ -5,7 +5,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from executor.bars import BarBook, Closed, Hole
+from executor.market.bars import BarBook, Closed, Hole
 from features.types import Candle
 
 STEP = 900_000

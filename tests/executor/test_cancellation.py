@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from executor.commands import Commands
+from executor.control.stream import Commands
 from executor.core.contract import Keys
 from executor.counters import Counters
-from executor.overview import Overview
-from executor.publisher import Publisher
-from executor.settings import Settings
+from executor.health.overview import Overview
+from executor.health.publisher import Publisher
+from executor.settings.settings import Settings
 from executor.supervisor import heed_cancellation
 from tests.support.clocks import FakeClock
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from executor.codec import CodecError, decode, encode
 from executor.core.events import BarClosed, GateFacts, OrderUpdated
 from executor.core.types import Bar, Leg, OrderIntent, OrderStatus
+from executor.journal.codec import CodecError, decode, encode
 from features.types import Candle
 
 

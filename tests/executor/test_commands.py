@@ -17,18 +17,18 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from executor.clock import SystemClock
-from executor.command_desk import NAMES, SEEN_KEPT, STALE_MS, CommandDesk
-from executor.commands import Commands
+from executor.control.desk import NAMES, SEEN_KEPT, STALE_MS, CommandDesk
+from executor.control.signatures import is_signed, signature
+from executor.control.stream import Commands
 from executor.core.contract import Keys, Status
 from executor.core.events import Command
 from executor.counters import Counters
-from executor.health import HealthServer
-from executor.journal import Journal
-from executor.overview import Overview
+from executor.health.overview import Overview
+from executor.health.server import HealthServer
+from executor.journal.store import Journal
 from executor.parts import Parts
-from executor.settings import Settings
-from executor.settings_sections import Control
-from executor.signatures import is_signed, signature
+from executor.settings.sections import Control
+from executor.settings.settings import Settings
 from tests.support.clocks import FakeClock
 from tests.support.trading import LONG_ROW, Desk
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from executor.core.types import Bar
-from executor.feed import Feed
-from executor.settlements import FOLLOW_ANSWERS, TRIES
-from executor.venue_streams import CandlePushed
+from executor.market.feed import Feed
+from executor.market.settlements import FOLLOW_ANSWERS, TRIES
+from executor.venue.streams import CandlePushed
 from features.batch import feature_matrix
 from features.catalog import default_catalog
 from features.types import Candle, FloatArray

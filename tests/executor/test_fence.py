@@ -8,8 +8,8 @@ import pytest
 from executor.core.order_ids import client_order_id
 from executor.core.types import Leg
 from executor.errors import FenceError
-from executor.fence import Fence
-from executor.venue_client import Seam, Seams
+from executor.lease.fence import Fence
+from executor.venue.client import Seam, Seams
 from tests.support.clocks import FakeClock
 
 NEEDED_MS = 6_000

@@ -22,7 +22,7 @@ from executor.core.types import Leg, Order, OrderIntent, OrderStatus
 from executor.counters import Counters
 from executor.model_changes import ModelChanges
 from executor.surroundings import Surroundings
-from executor.venue_rows import free_margin
+from executor.venue.rows import free_margin
 from tests.support.clocks import FakeClock
 from tests.support.trading import (
     INTERVAL_MS,

@@ -13,17 +13,17 @@ import pytest
 from redis.exceptions import ConnectionError as RedisGone
 from redis.exceptions import TimeoutError as RedisSlow
 
-from executor.alert_rules import AlertRules
-from executor.alerts import Alert, Alerts, Level, Message
+from executor.alerting.desk import Alert, Alerts, Level, Message
 from executor.core.contract import Keys, Status
 from executor.counters import Counters
-from executor.loader import Loader
-from executor.model_store import ModelStore
-from executor.overview import Overview
-from executor.publisher import Publisher
-from executor.registry import RegistryError
-from executor.settings import Settings
-from executor.settings_sections import Alerts as AlertSettings
+from executor.health.alert_rules import AlertRules
+from executor.health.overview import Overview
+from executor.health.publisher import Publisher
+from executor.models.loader import Loader
+from executor.models.registry import RegistryError
+from executor.models.store import ModelStore
+from executor.settings.sections import Alerts as AlertSettings
+from executor.settings.settings import Settings
 from executor.supervisor import Supervisor
 from tests.executor.test_loader import POLICY
 from tests.simulation.loop import VirtualLoop

@@ -17,9 +17,9 @@ from executor.core.types import (
     Protect,
 )
 from executor.errors import JournalError
-from executor.journal import Journal
-from executor.journal_rows import Entry
-from executor.recovery import write_event
+from executor.journal.recovery import write_event
+from executor.journal.rows import Entry
+from executor.journal.store import Journal
 from features.errors import InputError
 
 NAME = "tb-BTCUSDT-1735689600000-e"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from executor.core.contract import JOURNAL_SCHEMA_VERSION
-from executor.journal import Journal
-from executor.journal_schema import STEPS
+from executor.journal.schema import STEPS
+from executor.journal.store import Journal
 from features.errors import InputError
 
 # The tables as version 1 of this program wrote them, and rows of its own.

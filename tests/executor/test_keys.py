@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from executor.__main__ import main
 from executor.errors import FatalError, RetryableError
-from executor.keys import check_keys, problems, read_facts
-from executor.settings import LIVE_CONFIRMATION
+from executor.settings.settings import LIVE_CONFIRMATION
+from executor.venue.keys import check_keys, problems, read_facts
 from features.errors import InputError
 from tests.support.clocks import FakeClock
 from tests.support.executor_program import free_port, toml

@@ -16,7 +16,7 @@ FORBIDDEN = (
 CODE = """
 import json, sys
 import executor.app, executor.__main__
-from executor import lean_ccxt
+from executor.venue import lean_ccxt
 lean_ccxt.exchange_class("bybit")
 exchanges = [m for m in sys.modules if m.startswith(("ccxt.pro.", "ccxt.async_support."))]
 memory = next(l for l in open("/proc/self/status") if l.startswith("VmRSS")).split()[1]

@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from executor.clock import SystemClock
-from executor.lease import FileLock, Lease
+from executor.lease.lease import FileLock, Lease
 from features.errors import InputError
 from tests.support.clocks import FakeClock
 

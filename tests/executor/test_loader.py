@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from executor.core.bundle import bundle_sha256, pack, unpack
 from executor.core.manifest import BundleError
-from executor.loader import LoadedModel, Loader, Policy
-from executor.model_store import ModelStore
-from executor.registry import Registry, RegistryError, Version
+from executor.models.loader import LoadedModel, Loader, Policy
+from executor.models.registry import Registry, RegistryError, Version
+from executor.models.store import ModelStore
 from tests.support.bundles import (
     INTERVAL_MS,
     manifest_of,

@@ -14,15 +14,15 @@ from executor.core.contract import NoticeCode
 from executor.core.events import BarClosed, ModelSwapped, Tick
 from executor.core.types import Notice, Outcome, Trade
 from executor.counters import Counters
-from executor.journal import Journal
-from executor.loader import LoadedModel, Loader
+from executor.health.overview import Overview
+from executor.journal.store import Journal
 from executor.model_changes import ModelChanges
-from executor.model_store import ModelStore
 from executor.model_watch import ModelWatch
-from executor.overview import Overview
-from executor.registry import Registry
-from executor.settings import Settings
-from executor.settings_sections import Trading
+from executor.models.loader import LoadedModel, Loader
+from executor.models.registry import Registry
+from executor.models.store import ModelStore
+from executor.settings.sections import Trading
+from executor.settings.settings import Settings
 from executor.trader import Item
 from tests.executor.test_loader import POLICY
 from tests.support.bundles import SYMBOLS, small_bundle

@@ -18,8 +18,8 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
+from executor.control.signatures import signature
 from executor.core.contract import Keys
-from executor.signatures import signature
 from tests.support.bundles import small_bundle
 from tests.support.executor_program import ExecutorProgram
 from tests.support.mlflow_fake import FakeMlflow

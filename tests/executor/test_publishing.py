@@ -14,12 +14,12 @@ from redis.asyncio import Redis
 from executor.core.contract import METRIC_FIELDS, Keys, Status
 from executor.core.types import Notice
 from executor.counters import Counters
-from executor.health import HealthServer
-from executor.overview import Overview
-from executor.performance import max_drawdown, profit_factor, sharpe, win_rate
-from executor.publisher import Publisher
-from executor.settings import Settings
-from executor.settings_sections import Trading
+from executor.health.overview import Overview
+from executor.health.performance import max_drawdown, profit_factor, sharpe, win_rate
+from executor.health.publisher import Publisher
+from executor.health.server import HealthServer
+from executor.settings.sections import Trading
+from executor.settings.settings import Settings
 from features.errors import InputError
 from tests.support.clocks import FakeClock
 from tests.support.trading import INTERVAL_MS, LONG_ROW, Desk, trade

@@ -19,9 +19,9 @@ from executor.core.state import TradingState
 from executor.core.step import step
 from executor.core.types import Fill, FillKind, OrderStatus, Outcome
 from executor.errors import JournalError
-from executor.journal import Journal
-from executor.journal_rows import Entry
-from executor.recovery import read_event, rebuild, write_event, write_state
+from executor.journal.recovery import read_event, rebuild, write_event, write_state
+from executor.journal.rows import Entry
+from executor.journal.store import Journal
 from tests.support.trading import INTERVAL_MS, LONG_ROW, QUIET_ROW, SHORT_ROW, Desk, bar
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")

@@ -11,8 +11,8 @@ import pytest
 from executor.core.events import Command, VenueSnapshot
 from executor.core.model import Model
 from executor.errors import JournalError
-from executor.journal import Journal
-from executor.recovery import write_state
+from executor.journal.recovery import write_state
+from executor.journal.store import Journal
 from executor.replay_day import DayReplayed, replay_day
 from features.errors import InputError
 from tests.support.journaled import Journaled

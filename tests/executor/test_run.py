@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 
 from executor.clock import SystemClock
 from executor.core.contract import Keys
-from executor.journal import Journal
+from executor.journal.store import Journal
 from executor.model_changes import kept_model
-from executor.model_store import ModelStore
+from executor.models.store import ModelStore
 from executor.replay_day import Mismatch, replay_day
 from tests.support.bundles import INTERVAL_MS, small_bundle
 from tests.support.executor_program import ExecutorProgram

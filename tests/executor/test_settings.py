@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from executor.core.params import PROFILES, Params, with_profile
-from executor.settings import LIVE_CONFIRMATION, Settings, known_keys, load_settings, make_params
+from executor.settings.settings import (
+    LIVE_CONFIRMATION,
+    Settings,
+    known_keys,
+    load_settings,
+    make_params,
+)
 from features.costs import Costs
 from features.errors import InputError
 

@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from executor.errors import RetryableError
-from executor.settlements import FOLLOW_ANSWERS, HOUR_MS, TRIES, Settlements
+from executor.market.settlements import FOLLOW_ANSWERS, HOUR_MS, TRIES, Settlements
 from tests.support.clocks import FakeClock
 
 QUARTER_MS = 900_000

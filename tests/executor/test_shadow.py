@@ -16,12 +16,12 @@ from executor.core.replay import closes
 from executor.core.state import save
 from executor.core.types import Outcome
 from executor.counters import Counters
-from executor.loader import Loader
-from executor.model_store import ModelStore
-from executor.overview import Overview
-from executor.registry import Registry
-from executor.settings import Settings
-from executor.settings_sections import Journal
+from executor.health.overview import Overview
+from executor.models.loader import Loader
+from executor.models.registry import Registry
+from executor.models.store import ModelStore
+from executor.settings.sections import Journal
+from executor.settings.settings import Settings
 from executor.shadow import Shadow, begin_shadow
 from tests.executor.test_loader import POLICY
 from tests.support.bundles import INTERVAL_MS, START_MS, SYMBOLS, small_bundle, small_market

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from executor import lean_ccxt
-from executor.breaker import Breaker, Bucket, Circuit
 from executor.errors import BreakerOpenError, FenceError, RateLimitedError, RejectedError
-from executor.settings_sections import Recovery
-from executor.venue_calls import Calls
+from executor.settings.sections import Recovery
+from executor.venue import lean_ccxt
+from executor.venue.breaker import Breaker, Bucket, Circuit
+from executor.venue.calls import Calls
 from tests.support.clocks import FakeClock
 
 ccxt = lean_ccxt.errors()

@@ -2,7 +2,6 @@
 
 import pytest
 
-from executor import lean_ccxt
 from executor.errors import (
     FatalError,
     RateLimitedError,
@@ -11,7 +10,8 @@ from executor.errors import (
     UnknownOutcomeError,
     VenueError,
 )
-from executor.venue_errors import classify, code_of
+from executor.venue import lean_ccxt
+from executor.venue.errors import classify, code_of
 
 errors = lean_ccxt.errors()
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor import venue_rows
 from executor.core.events import FillReceived, FundingPaid, OrderUpdated
 from executor.core.types import FillKind, OrderStatus
 from executor.errors import RetryableError
-from executor.venue_streams import (
+from executor.venue import rows as venue_rows
+from executor.venue.streams import (
     CandlePushed,
     PositionPushed,
     StreamEvent,

@@ -6,18 +6,18 @@ import sys
 
 import pytest
 
-from executor.hearts import BeatingClock, Hearts
 from executor.supervisor import Supervisor
-from executor.vitals import Vitals
-from executor.watchdog import STUCK_EXIT, Watchdog
+from executor.vitals.hearts import BeatingClock, Hearts
+from executor.vitals.process import Vitals
+from executor.vitals.watchdog import STUCK_EXIT, Watchdog
 from tests.support.clocks import FakeClock
 from tests.support.executor_program import ROOT
 
 STUCK = """
 import asyncio, time
 from executor.clock import SystemClock
-from executor.vitals import Vitals
-from executor.watchdog import Watchdog
+from executor.vitals.process import Vitals
+from executor.vitals.watchdog import Watchdog
 
 async def main():
     dog = Watchdog(SystemClock(), Vitals(), limit_ms=400, backlog=lambda: (0, 0))

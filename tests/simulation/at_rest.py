@@ -7,7 +7,7 @@ violation.
 
 from typing import TYPE_CHECKING, Any
 
-from executor.journal_rows import PLANNED
+from executor.journal.rows import PLANNED
 from tests.simulation import market
 
 if TYPE_CHECKING:

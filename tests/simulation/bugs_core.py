@@ -8,15 +8,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from executor import feed as feed_module
-from executor import loader, reconciler, recovery, trader, venue_streams
+from executor import reconciler, trader
 from executor import session as session_module
 from executor.core import adopt, entries, portfolio, react, risk
 from executor.core import state as core_state
 from executor.core.events import VenueSnapshot
 from executor.core.types import Leg
 from executor.errors import VenueError
+from executor.journal import recovery
+from executor.market import feed as feed_module
+from executor.models import loader
 from executor.trader import Trader
+from executor.venue import streams as venue_streams
 from tests.simulation.bugs import Patches, bug
 
 
@@ -150,7 +153,7 @@ def reconciled_once(patches: Patches) -> None:
 
 @bug("a snapshot that could not be read is taken for an empty account")
 def failed_query_is_flat(patches: Patches) -> None:
-    from executor.venue import Venue  # noqa: PLC0415 - patched where it is used
+    from executor.venue.adapter import Venue  # noqa: PLC0415 - patched where it is used
 
     real = Venue.snapshot
 
@@ -235,7 +238,7 @@ def client_ids_vary(patches: Patches) -> None:
 
 @bug("a start forgets what happened after the last snapshot of the state")
 def recovery_stops_at_snapshot(patches: Patches) -> None:
-    from executor.journal import Journal  # noqa: PLC0415 - patched where it is used
+    from executor.journal.store import Journal  # noqa: PLC0415 - patched where it is used
 
     patches.set(Journal, "events", lambda self, after=0, kind=None: iter(()))
 

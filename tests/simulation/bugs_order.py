@@ -7,10 +7,15 @@ one line wrong.
 import asyncio
 from typing import Any
 
-from executor import fence, journal, journal_rows, lease, order_manager, startup, venue, venue_calls
+from executor import order_manager, startup
 from executor.core.types import OrderStatus, Outcome
 from executor.errors import FenceError, RejectedError, UnknownOutcomeError
-from executor.venue_client import Seams
+from executor.journal import rows as journal_rows
+from executor.journal import store as journal
+from executor.lease import fence, lease
+from executor.venue import adapter as venue
+from executor.venue import calls as venue_calls
+from executor.venue.client import Seams
 from tests.simulation import redis_port
 from tests.simulation.bugs import Patches, bug
 from tests.simulation.redis_port import RedisServer

@@ -9,7 +9,7 @@ around signing is the executor's, so nothing here may take a time or make a sign
 from types import TracebackType
 from typing import Any
 
-from executor import lean_ccxt
+from executor.venue import lean_ccxt
 from tests.simulation.lines import Line
 from tests.simulation.loop import PROCESS
 from tests.simulation.venue_port import Reply, VenuePort

@@ -19,14 +19,17 @@ import stamina.instrumentation
 import tenacity
 from ccxt.async_support.base import throttler
 
-from executor import app, commands, lean_ccxt, loader, session
+from executor import app, session
 from executor.app import App
-from executor.journal import Journal
+from executor.control import stream as commands
+from executor.journal.recovery import rebuild
+from executor.journal.store import Journal
 from executor.model_changes import kept_model
-from executor.model_store import ModelStore
-from executor.recovery import rebuild
-from executor.registry import RegistryError, Version
-from executor.settings import Settings
+from executor.models import loader
+from executor.models.registry import RegistryError, Version
+from executor.models.store import ModelStore
+from executor.settings.settings import Settings
+from executor.venue import lean_ccxt
 from tests.simulation import client, market
 from tests.simulation.journal_port import SimulatedFileLock, SimulatedJournal
 from tests.simulation.loop import PROCESS, Dead, Process

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from executor.clock import Clock
-from executor.journal import Journal
-from executor.journal_rows import Entry
-from executor.lease import FileLock
+from executor.journal.rows import Entry
+from executor.journal.store import Journal
+from executor.lease.lease import FileLock
 from tests.simulation.faults import Faults
 from tests.simulation.loop import PROCESS, Process
 

@@ -16,7 +16,7 @@ import numpy as np
 from executor.core.bundle import Linear, Part, pack
 from executor.paper.settings import AccountSettings
 from executor.paper.settings import Settings as PaperSettings
-from executor.settings import Settings
+from executor.settings.settings import Settings
 from features.catalog import Catalog, default_catalog
 from features.meta import model_names
 from features.signals import ADAPTIVE_BOUNDS

@@ -13,7 +13,7 @@ from typing import Any
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from executor import lease
+from executor.lease import lease
 from tests.simulation.faults import Faults
 from tests.simulation.loop import WORLD, Process, VirtualLoop
 

@@ -6,7 +6,7 @@ import random
 import pytest
 from redis.asyncio import Redis
 
-from executor import lease
+from executor.lease import lease
 from tests.simulation.redis_port import RedisServer
 
 pytestmark = pytest.mark.servers

@@ -17,7 +17,7 @@ from typing import Any
 
 from executor.app import INSTANCE
 from executor.core.contract import Keys
-from executor.journal import Journal
+from executor.journal.store import Journal
 from tests.simulation import chaos, market
 from tests.simulation.faults import Faults
 from tests.simulation.instance import Host, Instance

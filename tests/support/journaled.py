@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from executor.codec import encode
 from executor.core.events import BarClosed, Event, FillReceived, ModelSwapped, VenuePosition
 from executor.core.params import DAY_MS, Params
 from executor.core.step import step
 from executor.core.types import Fill, FillKind, OrderIntent, Outcome
-from executor.journal import Journal
-from executor.journal_rows import Entry
-from executor.recovery import rebuild, write_event, write_state
+from executor.journal.codec import encode
+from executor.journal.recovery import rebuild, write_event, write_state
+from executor.journal.rows import Entry
+from executor.journal.store import Journal
 from executor.trader import day_of
 from tests.support.trading import INTERVAL_MS, Desk, bar
 

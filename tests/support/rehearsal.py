@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from executor.clock import SystemClock
-from executor.codec import decode
 from executor.core.bundle import pack, unpack
 from executor.core.params import Params
 from executor.core.types import Decision, Fill, Instrument, OrderIntent, Trade
-from executor.settings import load_settings, make_params
-from executor.settings_sections import Venue as VenueSettings
-from executor.venue import Venue
+from executor.journal.codec import decode
+from executor.settings.sections import Venue as VenueSettings
+from executor.settings.settings import load_settings, make_params
+from executor.venue.adapter import Venue
 from features.catalog import Catalog, default_catalog
 from features.exit_plan import ExitPlan
 from features.meta import model_matrix

@@ -17,8 +17,8 @@ from executor.core.recording import Tape
 from executor.core.replay import Replayed, closes, replay
 from executor.core.state import new_state
 from executor.core.step import step
-from executor.settings_sections import Venue as VenueSettings
-from executor.venue import Venue
+from executor.settings.sections import Venue as VenueSettings
+from executor.venue.adapter import Venue
 from features.catalog import default_catalog
 from features.stream import FeatureStream
 from features.types import Candles, Funding

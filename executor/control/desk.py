@@ -1,0 +1,222 @@
+"""Where every command is judged, whichever way it came: Redis or HTTP.
+
+Decides whether a message is a command, whether it may be obeyed (signature, age, lease, the
+replay's verdict on parameters), and the answer. A command is taken once: the same id again gets the
+same answer and changes nothing. Never carries one out itself: it goes through the trader's queue,
+where it is journaled with who and when. Rule: kill and flatten are obeyed whenever they are
+genuine, whatever else is wrong; nothing else passes in doubt.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+import structlog
+
+from executor.clock import Clock
+from executor.control.signatures import is_signed
+from executor.core.contract import CommandName
+from executor.core.events import Command
+from executor.core.tuning import judged
+from executor.journal.store import Journal
+from executor.parts import Parts
+from features.signals import ADAPTIVE_BOUNDS
+from features.suggest import unknown_name
+
+STALE_MS: Final = 300_000
+SEEN: Final = "commands_seen"
+SEEN_KEPT: Final = 300
+FLAT_S: Final = 30.0
+FLAT_LOOK_S: Final = 0.2
+TEXT_MAX: Final = 200
+ALWAYS: Final = frozenset({CommandName.KILL, CommandName.FLATTEN})
+REVERT: Final = "revert"
+NAMES: Final = (*(str(name) for name in CommandName), REVERT)
+
+log = structlog.get_logger("commands")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What became of a command: taken, done, failed, refused, or elsewhere (not ours to obey)."""
+
+    verdict: str
+    text: str
+
+
+class CommandDesk:
+    """Takes commands. ``token`` is empty where signatures are not asked for."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        clock: Clock,
+        parts: Parts,
+        *,
+        token: str,
+        put: Callable[[Command], None],
+        market_ms: Callable[[], int],
+        reload: Callable[[], Awaitable[str]],
+        holds_lease: Callable[[], bool],
+    ) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._parts = parts
+        self._token = token
+        self._put = put
+        self._market_ms = market_ms
+        self._reload = reload
+        self._holds_lease = holds_lease
+        self._seen: dict[str, list[str]] = orjson.loads(journal.meta(SEEN) or "{}")
+
+    async def take(
+        self, body: Any, *, entry_id: str = "", age_ms: int = 0, trusted: bool = False
+    ) -> Answer:
+        """Obey one message, or say why not.
+
+        ``trusted`` says that the bearer was proven another way; ``age_ms`` is how long ago it was
+        given, as far as the carrier knows.
+        """
+        refusal = self._refusal(body, trusted=trusted)
+        if refusal:
+            log.warning("command_refused", reason=refusal)
+            return Answer(verdict="refused", text=refusal)
+        name, who = body["name"], str(body.get("who", ""))[:TEXT_MAX]
+        seen = self._seen.get(str(body.get("id") or entry_id))
+        if seen is not None:
+            return Answer(verdict=seen[0], text=f"{seen[1]} (this command was given before)")
+        if not self._holds_lease() and name not in ALWAYS:
+            return Answer(verdict="elsewhere", text="the lease is held elsewhere; not obeyed here")
+        late = self._late(body, age_ms)
+        answer = late or await self._obey(name, who, body)
+        log.warning("command", name=name, who=who, verdict=answer.verdict, text=answer.text)
+        self._remember(str(body.get("id") or entry_id), answer)
+        return answer
+
+    def _refusal(self, body: Any, *, trusted: bool) -> str:
+        """Return why a message is no command of ours, "" where it is."""
+        if not isinstance(body, dict) or not isinstance(body.get("name"), str):
+            return 'write {"name": "pause", "who": "you"}'
+        if self._token and not trusted and not is_signed(body, self._token):
+            return "the signature is missing or wrong"
+        if self._token and not trusted and not (body.get("id") and _number(body, "time_ms")):
+            return "a signed command holds an id and the time it was given"
+        if body["name"] not in NAMES:
+            return unknown_name("command", body["name"][:TEXT_MAX], NAMES)
+        arguments = body.get("arguments") or {}
+        if not isinstance(arguments, dict) or not all(
+            isinstance(value, str | int | float) for value in arguments.values()
+        ):
+            return "arguments must be an object of numbers or text"
+        return ""
+
+    def _late(self, body: Mapping[str, Any], age_ms: int) -> Answer | None:
+        """Return the refusal of what was given too long ago; a kill is never too old."""
+        given_ms = _number(body, "time_ms")
+        if given_ms:
+            age_ms = max(age_ms, abs(self._clock.now_ms() - given_ms))
+        if age_ms <= STALE_MS or body["name"] in ALWAYS:
+            return None
+        text = f"{body['name']} was given {age_ms // 1000} s ago; give it again"
+        return Answer(verdict="refused", text=text)
+
+    async def _obey(self, name: str, who: str, body: Mapping[str, Any]) -> Answer:
+        arguments: dict[str, float | str] = dict(body.get("arguments") or {})
+        if name == REVERT:
+            state = self._parts.state
+            signal = state.model.info.signal if state is not None and state.model else None
+            if signal is None:
+                return Answer(verdict="refused", text="no model is loaded")
+            name = CommandName.SET
+            arguments = {key: float(getattr(signal, key)) for key in ADAPTIVE_BOUNDS}
+        elif name == CommandName.SET:
+            refused = self._judge(arguments, force=body.get("force") is True)
+            if refused.verdict == "refused":
+                return refused
+            self._give(name, who, arguments)
+            return refused
+        self._give(name, who, arguments)
+        if name == CommandName.RELOAD:
+            return Answer(verdict="done", text=await self._reload())
+        return Answer(verdict="taken", text=f"{name} by {who or 'somebody'}")
+
+    def _give(self, name: str, who: str, arguments: Mapping[str, float | str]) -> None:
+        """Put the command into the trader's queue."""
+        command = Command(
+            name=CommandName(name), time_ms=self._market_ms(), who=who, arguments=dict(arguments)
+        )
+        self._put(command)
+
+    def _judge(self, arguments: Mapping[str, float | str], *, force: bool) -> Answer:
+        """Return the replay's verdict on parameters that a person wants to set."""
+        state, params = self._parts.state, self._parts.params
+        if state is None or params is None or state.model is None:
+            return Answer(verdict="refused", text="no model is loaded")
+        bounds = {**ADAPTIVE_BOUNDS, **state.model.info.adaptive_bounds}
+        values: dict[str, float] = {}
+        for key, value in arguments.items():
+            if key not in bounds:
+                return Answer(verdict="refused", text=unknown_name("parameter", key, bounds))
+            low, high = bounds[key][1:]
+            number = _as_number(value)
+            if number is None or not low <= number <= high:
+                text = f"{key} is {value}; give a number from {low:g} to {high:g}"
+                return Answer(verdict="refused", text=text)
+            values[key] = number
+        if not values:
+            return Answer(verdict="refused", text="name a parameter and its value")
+        found = judged(state, params, values)
+        if found is None:
+            said, is_better = "the replay has too few bars for a verdict", False
+        else:
+            mean, bound = found
+            is_better = bound > 0.0
+            word = "better" if is_better else "worse" if mean < 0.0 else "no better for certain"
+            said = (
+                f"the replay of {len(state.recent)} bars says {word}: "
+                f"{mean:+.2e} a bar, at least {bound:+.2e}"
+            )
+        if is_better or force:
+            return Answer(verdict="taken", text=said + ("" if is_better else "; forced"))
+        return Answer(
+            verdict="refused", text=f"{said}; give it with --force to set it all the same"
+        )
+
+    async def verified_flat(self) -> Answer:
+        """Wait until nothing is held and the venue, asked after that, agrees; or say what is."""
+        state = self._parts.state
+        if state is None:
+            return Answer(verdict="failed", text="the start is not over; give it again")
+        began = self._clock.monotonic()
+        while self._clock.monotonic() - began < FLAT_S:
+            reconciler = self._parts.reconciler
+            if not state.ledger.positions and not state.active and reconciler is not None:
+                asked_ms = (self._clock.monotonic() - began) * 1000
+                if reconciler.age_ms < asked_ms and not reconciler.problem:
+                    return Answer(verdict="done", text="flat, and the venue confirms it")
+                reconciler.nudge(False)
+            await self._clock.sleep(FLAT_LOOK_S)
+        held = ", ".join(sorted(state.ledger.positions)) or "orders are still open"
+        return Answer(verdict="failed", text=f"not flat after {FLAT_S:.0f} s: {held}")
+
+    def _remember(self, entry_id: str, answer: Answer) -> None:
+        if not entry_id:
+            return
+        self._seen[entry_id] = [answer.verdict, answer.text]
+        while len(self._seen) > SEEN_KEPT:
+            del self._seen[next(iter(self._seen))]
+        self._journal.set_meta(SEEN, orjson.dumps(self._seen).decode())
+
+
+def _number(body: Mapping[str, Any], key: str) -> int:
+    """Return a positive whole number of a message, 0 where it holds none."""
+    value = body.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _as_number(value: float | str) -> float | None:
+    try:
+        return float(value)
+    except ValueError:
+        return None

@@ -1,0 +1,331 @@
+"""Bars and their features: history, holes, and the socket that brings what is new.
+
+Decides which history a symbol is warmed up with, when a hole is filled by REST, and how long a
+close waits for a late symbol. Never decides on a trade and
+never puts a bar out of order (`bars` sees to it). Rule: features are computed here once a bar, by
+the same stream the training data came from; a symbol that is missing from a close is left out and
+said so, never made up; funding that is not certain (`settlements`) is NaN, never an old number.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import structlog
+
+from executor.clock import Clock
+from executor.core.columns import VOLATILITY
+from executor.core.types import Bar
+from executor.errors import RetryableError, VenueError
+from executor.market.bars import BarBook, Closed, Hole
+from executor.market.settlements import Settlements
+from executor.venue.adapter import Venue
+from executor.venue.streams import CandlePushed, keep_watching
+from features.catalog import Catalog
+from features.stream import FeatureStream
+from features.types import Candle, FloatArray, IntArray
+
+SPARE_BARS: Final = 96
+PARALLEL: Final = 8
+HOLE_TRIES: Final = 3
+HOLE_PATIENCE: Final = 20
+REFRESH_BARS: Final = 50
+
+log = structlog.get_logger("feed")
+
+
+@dataclass(frozen=True, slots=True)
+class BarsReady:
+    """Something changed about the bars: a close may be complete now."""
+
+
+class Feed:
+    """Bars of the configured symbols. ``wake`` is called whenever a close may be complete."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        clock: Clock,
+        *,
+        symbols: Sequence[str],
+        interval: str,
+        interval_ms: int,
+        catalog: Catalog,
+        grace_ms: int,
+        wake: Callable[[BarsReady], None],
+    ) -> None:
+        self._venue = venue
+        self._clock = clock
+        self._symbols = tuple(symbols)
+        self._interval = interval
+        self._interval_ms = interval_ms
+        self._catalog = catalog
+        self._grace_s = grace_ms / 1000
+        self._wake = wake
+        self._book = BarBook(interval_ms)
+        self._streams: dict[str, FeatureStream] = {}
+        self._late: dict[int, bool] = {}
+        self._taken_ms = 0
+        self._columns: IntArray | None = None
+        self._volatility = catalog.names.index(VOLATILITY)
+        self._funded = [catalog.names.index(name) for name in catalog.funding_names]
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._heard_at = clock.monotonic()
+        self._settlements = Settlements(
+            venue,
+            clock,
+            pause_s=self._grace_s,
+            begin=self._begin,
+            wake=self._look_at_closes,
+            make_anew=self._make_anew,
+        )
+        self.history_s = 0.0
+        self.late_symbols = 0
+
+    @property
+    def newest_ms(self) -> int:
+        """Return the start of the newest bar seen: the time of the market, coarsely."""
+        return self._book.newest_ms
+
+    @property
+    def silent_ms(self) -> int:
+        """Return how long ago the last candle was pushed."""
+        return int((self._clock.monotonic() - self._heard_at) * 1000)
+
+    def last_prices(self) -> dict[str, float]:
+        """Return the newest price of every symbol."""
+        prices = {symbol: self._book.last_price(symbol) for symbol in self._symbols}
+        return {symbol: price for symbol, price in prices.items() if price is not None}
+
+    def use_columns(self, names: Sequence[str]) -> None:
+        """Hand out only these features, in this order: what the model was trained on."""
+        known = self._catalog.names
+        if tuple(names) == known:
+            self._columns = None
+        else:
+            self._columns = np.array([known.index(name) for name in names], dtype=np.int64)
+
+    async def warm_up(self, last_close_ms: int) -> None:
+        """Download history and compute features up to the last close that was processed."""
+        began = self._clock.monotonic()
+        gate = asyncio.Semaphore(PARALLEL)
+        async with asyncio.TaskGroup() as tasks:
+            for symbol in self._symbols:
+                tasks.create_task(self._warm_symbol(symbol, last_close_ms, gate))
+        self.history_s = self._clock.monotonic() - began
+        self._look_at_closes()
+
+    async def _warm_symbol(self, symbol: str, last_close_ms: int, gate: asyncio.Semaphore) -> None:
+        async with gate:
+            rows = await self._history(symbol)
+            if not rows:
+                raise RetryableError(f"{symbol}: the venue has no bars; leave the symbol out")
+            await self._settlements.load(symbol, rows[0].open_ms)
+        head = _head_ms(rows, last_close_ms, self._interval_ms)
+        self._streams[symbol] = await self._streamed(symbol, rows, head)
+        self._book.seed(symbol, head, rows)
+        self._heard_at = self._clock.monotonic()
+        self._fill_hole(symbol)
+
+    async def _history(self, symbol: str) -> list[Candle]:
+        count = self._catalog.warmup_bars + SPARE_BARS
+        return await self._venue.newest_candles(symbol, self._interval, count)
+
+    async def _streamed(self, symbol: str, rows: Sequence[Candle], newest_ms: int) -> FeatureStream:
+        """Return a stream that has seen ``rows`` up to the bar that opens at ``newest_ms``."""
+        stream = FeatureStream(self._catalog, self._interval_ms)
+        for number, row in enumerate(rows):
+            if row.open_ms > newest_ms:
+                break
+            self._advance(symbol, stream, row)
+            if number % 256 == 0:
+                await asyncio.sleep(0)
+        return stream
+
+    def _advance(self, symbol: str, stream: FeatureStream, candle: Candle) -> FloatArray:
+        last_ms = stream.last_open_ms
+        after_ms = candle.open_ms if last_ms is None else last_ms + self._interval_ms
+        until_ms = candle.open_ms + self._interval_ms
+        return stream.update(candle, self._settlements.rate(symbol, after_ms, until_ms))
+
+    async def _make_anew(self, symbol: str) -> None:
+        """Replace a stream that was not told of a settlement in time by one made from history."""
+        for _ in range(HOLE_TRIES):
+            try:
+                rows = await self._history(symbol)
+            except VenueError as error:
+                log.warning("stream_not_made_anew", symbol=symbol, error=str(error))
+                await self._clock.sleep(self._grace_s)
+                continue
+            stream = await self._streamed(symbol, rows, self._newest(symbol))
+            # Bars may have been handed out meanwhile.
+            if stream.last_open_ms == self._newest(symbol):
+                self._streams[symbol] = stream
+                self._settlements.made_anew(symbol)
+                log.info("stream_made_anew", symbol=symbol)
+                return
+
+    def _newest(self, symbol: str) -> int:
+        """Return the open of the newest bar that the symbol's stream has seen."""
+        return self._streams[symbol].last_open_ms or 0
+
+    def on_candle(self, event: CandlePushed) -> None:
+        """Take a pushed candle; what follows from it comes out of :meth:`ready`."""
+        self._heard_at = self._clock.monotonic()
+        if event.symbol not in self._streams:
+            return
+        self._book.push(event.symbol, event.candle, confirmed=event.confirmed)
+        self._settlements.see(event.symbol, event.candle.open_ms)
+        self._fill_hole(event.symbol)
+        if event.confirmed:
+            self._begin_grace(event.candle.open_ms + self._interval_ms)
+        self._look_at_closes()
+
+    def refresh(self) -> None:
+        """Ask REST for the newest bars of all symbols, after the socket was away."""
+        self._begin(self._refresh(self._symbols))
+
+    async def _refresh(self, symbols: Sequence[str]) -> None:
+        gate = asyncio.Semaphore(PARALLEL)
+
+        async def one(symbol: str) -> None:
+            async with gate:
+                rows = await self._venue.newest_candles(symbol, self._interval, REFRESH_BARS)
+            self._book.refresh(symbol, rows)
+            self._heard_at = self._clock.monotonic()
+            self._fill_hole(symbol)
+            self._look_at_closes()
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for symbol in symbols:
+                    tasks.create_task(one(symbol))
+        except* VenueError as group:
+            log.warning("refresh_failed", errors=[str(error) for error in group.exceptions][:3])
+
+    def ready(self) -> int | None:
+        """Return the oldest close that can be handed over now, None where there is none."""
+        close_ms = self._book.first_pending_ms()
+        if close_ms is None:
+            return None
+        late = self._late.get(close_ms, False)
+        if not (late or self._book.complete(close_ms)):
+            return None
+        waiting = [s for s in self._streams if not self._settlements.known(s, close_ms)]
+        return None if waiting else close_ms
+
+    def take(self, close_ms: int) -> tuple[Bar, ...]:
+        """Return the bars of a close with their features, by symbol."""
+        bars = self._book.take(close_ms)
+        self._taken_ms = max(self._taken_ms, close_ms)
+        self._late.pop(close_ms, None)
+        if len(bars) < len(self._symbols):
+            self.late_symbols += len(self._symbols) - len(bars)
+            missing = sorted(set(self._symbols) - {bar.symbol for bar in bars})
+            log.warning("close_incomplete", close_ms=close_ms, missing=missing[:10])
+        return tuple(self._bar(bar) for bar in bars)
+
+    def _bar(self, closed: Closed) -> Bar:
+        features = self._features(closed.symbol, closed.candle)
+        return Bar(
+            symbol=closed.symbol,
+            candle=closed.candle,
+            next_open=closed.next_open,
+            features=features,
+        )
+
+    def _features(self, symbol: str, candle: Candle) -> FloatArray | None:
+        """Return the row that the model wants, None while the volatility is not warm."""
+        row = self._advance(symbol, self._streams[symbol], candle)
+        if not self._settlements.is_sure(symbol):
+            row[self._funded] = math.nan
+        if not row[self._volatility] > 0.0:
+            return None
+        return row if self._columns is None else row[self._columns]
+
+    def _look_at_closes(self) -> None:
+        """Begin to wait for the oldest incomplete close, and say when one is complete."""
+        close_ms = self._book.first_pending_ms()
+        if close_ms is None:
+            return
+        self._begin_grace(close_ms)
+        if self.ready() is not None:
+            self._wake(BarsReady())
+
+    def _begin_grace(self, close_ms: int) -> None:
+        if close_ms not in self._late and close_ms > self._taken_ms:
+            self._late[close_ms] = False
+            self._begin(self._grace(close_ms))
+
+    async def _grace(self, close_ms: int) -> None:
+        """Give the other symbols their time, then ask REST for them before they are left out."""
+        await self._clock.sleep(self._grace_s)
+        if close_ms in self._late:
+            await self._refresh(self._book.missing(close_ms))
+        for _ in range(HOLE_PATIENCE):
+            if not self._book.asking:
+                break
+            await self._clock.sleep(self._grace_s)
+        if close_ms in self._late:
+            self._late[close_ms] = True
+            self._book.force(close_ms)
+            self._look_at_closes()
+
+    def _fill_hole(self, symbol: str) -> None:
+        hole = self._book.hole(symbol)
+        if hole is not None:
+            self._begin(self._fetch_hole(hole))
+
+    async def _fetch_hole(self, hole: Hole) -> None:
+        """Ask REST for the bars of a hole; the newest may need a moment to appear there."""
+        rows: list[Candle] = []
+        for _ in range(HOLE_TRIES):
+            try:
+                rows = await self._venue.candles(
+                    hole.symbol, self._interval, hole.start_ms, hole.end_ms
+                )
+            except VenueError as error:
+                log.warning("hole_not_filled", symbol=hole.symbol, error=str(error))
+                await self._clock.sleep(self._grace_s)
+                self._book.refuse(hole)
+                self._fill_hole(hole.symbol)
+                return
+            if rows and rows[-1].open_ms >= hole.end_ms - self._interval_ms:
+                break
+            await self._clock.sleep(self._grace_s / HOLE_TRIES)
+        self._book.fill(hole, rows)
+        self._fill_hole(hole.symbol)
+        self._look_at_closes()
+
+    async def watch(self) -> None:
+        """Keep the candle socket subscribed, for as long as the process runs."""
+        await keep_watching(
+            self._clock, lambda: self._venue.watch_candles(self._symbols, self._interval)
+        )
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        """End everything that is still being fetched."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _head_ms(rows: Sequence[Candle], last_close_ms: int, interval_ms: int) -> int:
+    """Return the open of the newest bar that needs no decision.
+
+    The last row may be unfinished. After a restart the closes since the last one that was processed
+    are still to be decided, 96 at most: after a longer stop they are history.
+    """
+    newest = rows[-2].open_ms if len(rows) > 1 else rows[0].open_ms - interval_ms
+    if not last_close_ms:
+        return newest
+    oldest = rows[-min(len(rows), SPARE_BARS)].open_ms - interval_ms
+    return min(newest, max(last_close_ms - interval_ms, oldest))
