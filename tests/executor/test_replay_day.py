@@ -18,6 +18,8 @@ from features.errors import InputError
 from tests.support.journaled import Journaled
 from tests.support.trading import LONG_ROW, QUIET_ROW, SHORT_ROW
 
+pytestmark = pytest.mark.slow
+
 DAYS = ["2024-01-01", "2024-01-02", "2024-01-03"]
 BARS = 3 * 96 - 2
 

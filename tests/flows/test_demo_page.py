@@ -15,6 +15,8 @@ from flows.demo.page import Story, page
 from flows.demo.plan import Plan
 from flows.demo.trading import Traded, Vitals
 
+pytestmark = pytest.mark.slow
+
 START_MS = 1_735_689_600_000
 BAR_MS = 900_000
 BARS = 400

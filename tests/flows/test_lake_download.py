@@ -13,6 +13,8 @@ from flows.lake.tables import CANDLES, MARK
 from flows.lake.venue import Access, Retry
 from tests.support.candle_venue import Venue, random_walk, serve
 
+pytestmark = pytest.mark.slow
+
 STEP = 900_000
 T0 = 1_700_000_100_000 // STEP * STEP
 FAST = Retry(

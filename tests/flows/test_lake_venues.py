@@ -14,6 +14,8 @@ from tests.flows.test_lake_download import FAST, STEP, T0, venue_of
 from tests.support.candle_venue import Venue
 from tests.support.other_venues import Binance, Kucoin, serve_as
 
+pytestmark = pytest.mark.slow
+
 VENUES = {"binanceusdm": (Binance, "BTCUSDT"), "kucoinfutures": (Kucoin, "XBTUSDTM")}
 
 
