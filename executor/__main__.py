@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Final, NoReturn
 
+from executor import lean  # noqa: F401 - first: it decides what the others load
 from executor.alerting.process import send_test
 from executor.app import App
 from executor.clock import SystemClock

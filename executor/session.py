@@ -295,7 +295,8 @@ class Session:
         parts.state, parts.params, parts.orders = state, params, self._orders
         parts.reconciler = self._reconciler
         parts.backlog = lambda: (self._inbox.qsize(), self._trader.handled)
-        overview.equity = [equity for _, equity, _ in self._journal.equity()]
+        for _, equity, _ in self._journal.equity():
+            overview.curve.note(equity)
         overview.counters.restore(self._journal)
 
     def _emit(self, event: StreamEvent) -> None:

@@ -110,7 +110,7 @@ class Surroundings:
             self._publisher.note(notice)
         self._overview.counters.note_event(event)
         if isinstance(event, BarClosed):
-            self._overview.note_equity(self._trader.state.equity())
+            self._overview.curve.note(self._trader.state.equity())
             scan_s = self._clock.monotonic() - self._scan_began
             self._overview.vitals.scan_ms.append(1000 * scan_s)
         if isinstance(event, ModelSwapped):

@@ -8,7 +8,7 @@ holds the figure that made it; nothing is found twice.
 from executor.parts import Parts
 from executor.settings.settings import Settings
 from executor.venue.breaker import Circuit
-from executor.vitals.process import Vitals, resident_mb
+from executor.vitals.process import Vitals
 
 
 def stale_after_ms(settings: Settings, parts: Parts) -> int:
@@ -43,7 +43,7 @@ def late_components(settings: Settings, vitals: Vitals, now: float) -> dict[str,
     return {name: age for name, age in vitals.hearts.overdue_s(now).items() if age > most_s}
 
 
-def warnings(settings: Settings, parts: Parts, vitals: Vitals) -> list[str]:
+def warnings(settings: Settings, parts: Parts, vitals: Vitals, memory_mb: float) -> list[str]:
     """Return what a person should know although trading goes on."""
     reasons, loader = [], parts.loader
     if loader is not None:
@@ -55,16 +55,15 @@ def warnings(settings: Settings, parts: Parts, vitals: Vitals) -> list[str]:
             reasons.append("model: none; no entries")
     if parts.reconciler is not None and parts.reconciler.problem:
         reasons.append(f"venue: {parts.reconciler.problem}")
-    return reasons + _figures(settings, parts, vitals)
+    return reasons + _figures(settings, parts, vitals, memory_mb)
 
 
-def _figures(settings: Settings, parts: Parts, vitals: Vitals) -> list[str]:
+def _figures(settings: Settings, parts: Parts, vitals: Vitals, memory_mb: float) -> list[str]:
     """Return the figures that are above their thresholds."""
     reasons, health, calls = [], settings.health, parts.calls
     scan_ms = vitals.scan_ms_last()
     if scan_ms > health.scan_ms_max:
         reasons.append(f"scan: the newest close took {scan_ms / 1000:.1f} s")
-    memory_mb = resident_mb()
     if memory_mb > health.memory_mb_max:
         reasons.append(f"memory: {memory_mb:.0f} MB")
     if calls is None:

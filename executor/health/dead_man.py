@@ -32,7 +32,7 @@ class DeadMan:
         timeout = aiohttp.ClientTimeout(total=min(TIMEOUT_S, self._interval_s))
         async with aiohttp.ClientSession(timeout=timeout) as session:
             while True:
-                if self._overview.healthy():
+                if self._overview.judge().is_healthy:
                     await self._ping(session)
                 await self._clock.sleep(self._interval_s)
 

@@ -11,9 +11,9 @@ from typing import Final
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from executor.core.contract import Status
+from executor.health.judgement import Judgement
 from executor.health.overview import Overview
 from executor.venue.breaker import Circuit
-from executor.vitals.process import resident_mb
 
 DAY_MS: Final = 86_400_000
 LEVELS: Final = ("healthy", "warning", "critical")
@@ -27,19 +27,20 @@ class Figures:
 
     def collect(self) -> Iterable[Metric]:
         """Yield every figure."""
-        figures = {**self._process(), **self._market(), **self._overview.metrics()}
+        judged = self._overview.judge()
+        figures = {**self._process(judged), **self._market(judged), **self._overview.metrics()}
         for name, value in figures.items():
             yield GaugeMetricFamily(f"tribar_{name}", name.replace("_", " "), value=float(value))
-        yield from self._labelled()
+        yield from self._labelled(judged)
         yield from self._calls()
 
-    def _process(self) -> dict[str, float]:
+    def _process(self, judged: Judgement) -> dict[str, float]:
         overview, counters, vitals = self._overview, self._overview.counters, self._overview.vitals
         told = overview.alerts.told if overview.alerts is not None else None
         return {
-            "up": float(overview.healthy()),
+            "up": float(judged.is_healthy),
             "uptime_seconds": vitals.uptime_s(overview.clock.monotonic()),
-            "resident_megabytes": resident_mb(),
+            "resident_megabytes": judged.memory_mb,
             "loop_lag_seconds": vitals.loop_lag_s_max(),
             "cold_start_seconds": counters.cold_start_s,
             "heartbeats": counters.heartbeats,
@@ -50,9 +51,9 @@ class Figures:
             "alerts_dropped": told.dropped if told else 0,
         }
 
-    def _market(self) -> dict[str, float]:
+    def _market(self, judged: Judgement) -> dict[str, float]:
         overview, counters, vitals = self._overview, self._overview.counters, self._overview.vitals
-        health, lease = overview.health(), overview.parts.lease
+        health, lease = overview.health(judged), overview.parts.lease
         state, model = overview.parts.state, overview.model()
         age_ms = overview.clock.now_ms() - model["trained_until_ms"] if model["version"] else 0
         return {
@@ -73,7 +74,7 @@ class Figures:
             "unreadable_frames": counters.unreadable,
         }
 
-    def _labelled(self) -> Iterable[Metric]:
+    def _labelled(self, judged: Judgement) -> Iterable[Metric]:
         overview, counters = self._overview, self._overview.counters
         yield _family("refused_by", "entries refused", "reason", counters.refused)
         yield _family("rejected_by", "orders the venue rejected", "code", counters.rejected)
@@ -84,8 +85,8 @@ class Figures:
         yield _family("alerts_raised", "alerts raised, sent or not", "code", raised)
         coverage = {s: float(row["tradable"]) for s, row in overview.coverage().items()}
         yield _family("symbol_tradable", "1 where a symbol may be traded", "symbol", coverage)
-        yield _word("status", "status", [str(word) for word in Status], str(overview.status()))
-        yield _word("level", "level of health", LEVELS, overview.level())
+        yield _word("status", "status", [str(word) for word in Status], str(judged.status))
+        yield _word("level", "level of health", LEVELS, judged.level)
         model = GaugeMetricFamily(
             "tribar_model", "the model in use", labels=["version", "sha256", "gate"]
         )

@@ -19,13 +19,13 @@ from executor.core.events import Event
 from executor.core.types import Outcome
 from executor.counters import Counters
 from executor.health import complaints
-from executor.health.performance import max_drawdown, profit_factor, sharpe, win_rate
+from executor.health.judgement import Judgement
+from executor.health.performance import EquityCurve, profit_factor, win_rate
 from executor.journal.codec import plain
 from executor.parts import Parts
 from executor.settings.settings import Settings
-from executor.vitals.process import Vitals, resident_mb
+from executor.vitals.process import Vitals
 
-EQUITY_KEPT: Final = 20_000
 RECENT_TRADES: Final = 50
 NO_MODEL = ModelRecord(
     name="",
@@ -59,23 +59,28 @@ class Overview:
     shadow: Any = None
     reports: deque[dict[str, Any]] = field(default_factory=deque)
     listeners: list[Callable[[Event, Outcome], None]] = field(default_factory=list)
-    equity: list[float] = field(default_factory=list)
+    curve: EquityCurve = field(default_factory=EquityCurve)
     model_record: ModelRecord = field(default_factory=lambda: ModelRecord(**NO_MODEL))
 
-    def note_equity(self, value: float) -> None:
-        """Remember the equity at a close."""
-        self.equity.append(value)
-        if len(self.equity) > EQUITY_KEPT:
-            del self.equity[: EQUITY_KEPT // 10]
+    def judge(self) -> Judgement:
+        """Return how the process is now; one answer asks once and hands it on."""
+        memory_mb, guard = self.vitals.memory_mb(), None
+        if self.parts.state is not None:
+            guard = self.parts.state.guard
+        return Judgement(
+            phase=self.phase,
+            critical=tuple(self._critical()),
+            warnings=tuple(complaints.warnings(self.settings, self.parts, self.vitals, memory_mb)),
+            memory_mb=memory_mb,
+            halted=(guard.killed or guard.halted) if guard is not None else "",
+            is_paused=guard is not None and guard.paused,
+        )
 
-    def critical(self) -> list[str]:
+    def _critical(self) -> list[str]:
         """Return what makes the process unhealthy: each a reason for 503."""
-        reasons = []
         if self.phase is not Status.RUNNING:
-            reasons.append(f"{self.phase.lower()}: {self.problem or self.step}")
-            return reasons
-        if self.redis_wanted and not self.redis_ok:
-            reasons.append("redis: does not answer")
+            return [f"{self.phase.lower()}: {self.problem or self.step}"]
+        reasons = ["redis: does not answer"] if self.redis_wanted and not self.redis_ok else []
         market_open = not (self.settings.feed.acknowledge_url and self.market_finished())
         return reasons + complaints.critical(
             self.settings,
@@ -84,10 +89,6 @@ class Overview:
             self.clock.monotonic(),
             market_open=market_open,
         )
-
-    def warnings(self) -> list[str]:
-        """Return what a person should know although trading goes on."""
-        return complaints.warnings(self.settings, self.parts, self.vitals)
 
     def late_components(self) -> list[str]:
         """Return the names of the tasks that show no life."""
@@ -98,35 +99,12 @@ class Overview:
         """Say whether the start is over and the end has not begun."""
         return self.phase is Status.RUNNING
 
-    def level(self) -> str:
-        """Return healthy, warning or critical."""
-        if self.critical() or self._halted():
-            return "critical"
-        return "warning" if self.warnings() else "healthy"
-
-    def status(self) -> Status:
-        """Return the word for ``bot:status``."""
-        if self.phase is not Status.RUNNING:
-            return self.phase
-        guard = self.parts.state.guard if self.parts.state is not None else None
-        if guard is not None and (guard.killed or guard.halted):
-            return Status.HALTED
-        if guard is not None and guard.paused:
-            return Status.PAUSED
-        return Status.DEGRADED if self.critical() or self.warnings() else Status.RUNNING
-
-    def healthy(self) -> bool:
-        """Say whether `/health` answers 200."""
-        return not self.critical() and self.status() is not Status.HALTED
-
-    def health(self) -> HealthRecord:
+    def health(self, judged: Judgement) -> HealthRecord:
         """Return the value of ``bot:health``."""
         parts = self.parts
-        guard = parts.state.guard if parts.state is not None else None
-        halted = [f"halted: {guard.killed or guard.halted}"] if self._halted() and guard else []
         return HealthRecord(
-            status=str(self.status()),
-            reasons=[*self.critical(), *halted, *self.warnings()],
+            status=str(judged.status),
+            reasons=judged.reasons,
             lease_holder=bool(parts.lease is not None and parts.lease.remaining_ms()),
             data_age_ms=parts.feed.silent_ms if parts.feed is not None else 0,
             reconciled_age_ms=parts.reconciler.age_ms if parts.reconciler is not None else 0,
@@ -134,10 +112,6 @@ class Overview:
             venue=bool(parts.reconciler is not None and not parts.reconciler.problem),
             registry=bool(parts.loader is not None and parts.loader.reachable),
         )
-
-    def _halted(self) -> bool:
-        guard = self.parts.state.guard if self.parts.state is not None else None
-        return bool(guard is not None and (guard.killed or guard.halted))
 
     def model(self) -> ModelRecord:
         """Return the model that is traded, as ``bot:model`` shows it."""
@@ -152,10 +126,6 @@ class Overview:
         info = model.info if model is not None else None
         table = coverage_table(info, self.settings.trading.symbols, parts.params.limits)
         return {symbol: dict(record) for symbol, record in table.items()}
-
-    def symbols(self, *, tradable: bool) -> list[str]:
-        """Return the configured symbols that may be traded, or those that may not."""
-        return [s for s, row in self.coverage().items() if row["tradable"] is tradable]
 
     def adaptive(self) -> dict[str, float]:
         """Return the six adaptive parameters, empty without a model."""
@@ -203,8 +173,8 @@ class Overview:
             "recent_trades": len(trades[-RECENT_TRADES:]),
             "optimization_cycles": state.tuning.optimizations if state is not None else 0,
             "profit_factor": profit_factor(trades),
-            "sharpe": sharpe(self.equity, interval_ms),
-            "max_drawdown": max_drawdown(self.equity),
+            "sharpe": self.curve.sharpe(interval_ms),
+            "max_drawdown": self.curve.max_drawdown,
             "equity": equity,
             "daily_pnl": equity - guard.day_equity if guard is not None and guard.day >= 0 else 0.0,
             "exposure": exposure,
@@ -251,12 +221,13 @@ class Overview:
     def summary(self) -> dict[str, Any]:
         """Return what `/status` answers and the summary file holds."""
         counters, state = self.counters, self.parts.state
+        judged, coverage = self.judge(), self.coverage()
         return {
             "time": iso(self.clock.now_ms()),
-            "status": str(self.status()),
-            "level": self.level(),
+            "status": str(judged.status),
+            "level": judged.level,
             "step": self.step,
-            "health": dict(self.health()),
+            "health": dict(self.health(judged)),
             "environment": self.settings.trading.environment,
             "profile": self.settings.trading.profile,
             "symbols": list(self.settings.trading.symbols),
@@ -266,9 +237,9 @@ class Overview:
             "model": dict(self.model()),
             "shadow": plain(self.shadow) if self.shadow is not None else {},
             "adaptive_params": self.adaptive(),
-            "coverage": self.coverage(),
-            "active_symbols": self.symbols(tradable=True),
-            "blocked_symbols": self.symbols(tradable=False),
+            "coverage": coverage,
+            "active_symbols": [s for s, row in coverage.items() if row["tradable"]],
+            "blocked_symbols": [s for s, row in coverage.items() if not row["tradable"]],
             "positions": self.positions(),
             "metrics": self.metrics(),
             "components": self.vitals.hearts.overdue_s(self.clock.monotonic()),
@@ -278,7 +249,7 @@ class Overview:
             "executor": {
                 "cold_start_s": round(counters.cold_start_s, 3),
                 "history_s": round(counters.history_s, 3),
-                "rss_mb": round(resident_mb(), 1),
+                "rss_mb": round(judged.memory_mb, 1),
                 "bars": counters.bars,
                 "decisions": counters.decisions,
                 "approved": counters.approved,

@@ -4,9 +4,9 @@ Decides the formulas of the figures shown. Never feeds a decision. Rule: fractio
 too little data gives 0, never NaN, because Redis readers expect numbers.
 """
 
-import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from executor.core.types import Trade
@@ -30,23 +30,37 @@ def profit_factor(trades: Sequence[Trade]) -> float:
     return 99.0 if gains > 0.0 else 0.0
 
 
-def max_drawdown(equity: Sequence[float]) -> float:
-    """Return the largest drop from a peak as a positive fraction."""
-    peak, worst = 0.0, 0.0
-    for value in equity:
-        peak = max(peak, value)
-        if peak > 0.0:
-            worst = max(worst, 1.0 - value / peak)
-    return worst
+@dataclass(slots=True)
+class EquityCurve:
+    """The equity at every close, taken in one by one; holds sums and none of the values."""
 
+    max_drawdown: float = 0.0
+    last: float = 0.0
+    peak: float = 0.0
+    returns: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
 
-def sharpe(equity: Sequence[float], interval_ms: int) -> float:
-    """Return the annualised mean over standard deviation of the bar returns, rate 0."""
-    returns = [b / a - 1.0 for a, b in itertools.pairwise(equity) if a > 0.0]
-    if len(returns) < BARS_MIN:
-        return 0.0
-    mean = math.fsum(returns) / len(returns)
-    variance = math.fsum((r - mean) * (r - mean) for r in returns) / (len(returns) - 1)
-    if variance <= 0.0:
-        return 0.0
-    return mean / math.sqrt(variance) * math.sqrt(YEAR_MS / interval_ms)
+    def note(self, equity: float) -> None:
+        """Take in the equity at a close.
+
+        ``max_drawdown`` is the largest drop from a peak so far, as a positive fraction. Mean and
+        spread of the returns are kept up by Welford's recurrence.
+        """
+        self.peak = max(self.peak, equity)
+        if self.peak > 0.0:
+            self.max_drawdown = max(self.max_drawdown, 1.0 - equity / self.peak)
+        if self.last > 0.0:
+            value = equity / self.last - 1.0
+            self.returns += 1
+            away = value - self.mean
+            self.mean += away / self.returns
+            self.squares += away * (value - self.mean)
+        self.last = equity
+
+    def sharpe(self, interval_ms: int) -> float:
+        """Return the annualised mean over standard deviation of the bar returns, rate 0."""
+        if self.returns < BARS_MIN or self.squares <= 0.0:
+            return 0.0
+        deviation = math.sqrt(self.squares / (self.returns - 1))
+        return self.mean / deviation * math.sqrt(YEAR_MS / interval_ms)

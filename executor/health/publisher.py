@@ -116,13 +116,13 @@ class Publisher:
         return True
 
     def _fill(self, pipeline: Any) -> None:
-        keys, overview = self._keys, self._overview
+        keys, overview, judged = self._keys, self._overview, self._overview.judge()
         now = iso(self._clock.now_ms())
         expiry_ms = HEARTBEAT_EXPIRY_INTERVALS * self._interval_ms
         state = overview.parts.state
         trades = state.trades[-TRADE_HISTORY_KEPT:] if state is not None else []
         pipeline.set(keys.heartbeat, now, px=expiry_ms)
-        pipeline.set(keys.status, str(overview.status()))
+        pipeline.set(keys.status, str(judged.status))
         pipeline.set(keys.last_update, now)
         pipeline.set(keys.adaptive_params, _json(overview.adaptive()))
         pipeline.set(keys.trade_count, state.trade_count if state is not None else 0)
@@ -135,7 +135,7 @@ class Publisher:
         pipeline.set(keys.positions, _json(overview.positions()))
         pipeline.set(keys.model, _json(overview.model()))
         pipeline.set(keys.coverage, _json(overview.coverage()))
-        pipeline.set(keys.health, _json(overview.health()))
+        pipeline.set(keys.health, _json(overview.health(judged)))
 
     def _beaten(self) -> None:
         """Count the beat and the gap before it."""

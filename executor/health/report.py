@@ -12,7 +12,6 @@ import structlog
 from executor.clock import Clock, iso
 from executor.health.overview import Overview
 from executor.logs import recent_errors
-from executor.vitals.process import resident_mb
 
 REPORTS_KEPT: Final = 100
 ERRORS_SHOWN: Final = 5
@@ -43,15 +42,15 @@ class HealthReports:
         return made
 
     def _figures(self) -> dict[str, Any]:
-        overview = self._overview
+        overview, judged = self._overview, self._overview.judge()
         metrics, vitals, calls = overview.metrics(), overview.vitals, overview.parts.calls
         made = sum(calls.made.values()) if calls is not None else 0
         failed = sum(calls.failed.values()) if calls is not None else 0
         uptime_s = vitals.uptime_s(self._clock.monotonic())
         return {
-            "level": overview.level(),
-            "status": str(overview.status()),
-            "reasons": overview.health()["reasons"],
+            "level": judged.level,
+            "status": str(judged.status),
+            "reasons": judged.reasons,
             "uptime_s": round(uptime_s),
             "calls": made,
             "call_success": round(1.0 - failed / made, 4) if made else 1.0,
@@ -65,6 +64,6 @@ class HealthReports:
             "daily_pnl": round(metrics["daily_pnl"], 4),
             "scan_ms": round(vitals.scan_ms_last(), 1),
             "loop_lag_s": round(vitals.loop_lag_s_max(), 3),
-            "memory_mb": round(resident_mb(), 1),
+            "memory_mb": round(judged.memory_mb, 1),
             "recent_errors": list(recent_errors())[-ERRORS_SHOWN:],
         }

@@ -61,8 +61,8 @@ class HealthServer:
             await self._runner.cleanup()
 
     async def _health(self, _request: web.Request) -> web.Response:
-        status = 200 if self._overview.healthy() else 503
-        return _json(self._overview.health(), status)
+        judged = self._overview.judge()
+        return _json(self._overview.health(judged), 200 if judged.is_healthy else 503)
 
     async def _status(self, _request: web.Request) -> web.Response:
         return _json(self._overview.summary(), 200)

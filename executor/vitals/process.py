@@ -6,6 +6,7 @@ than a microsecond where it stands on the way of a decision.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -15,9 +16,21 @@ from executor.vitals.hearts import Hearts
 NEWEST: Final = 100
 
 
+def resident_mb() -> float:
+    """Return the resident memory of this process in megabytes, 0 where the system does not say."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0.0
+    for line in lines:
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    return 0.0
+
+
 @dataclass(slots=True, kw_only=True)
 class Vitals:
-    """The newest measurements."""
+    """The newest measurements; ``memory_mb`` takes the memory of the process when it is asked."""
 
     hearts: Hearts = field(default_factory=Hearts)
     scan_ms: deque[float] = field(default_factory=lambda: deque(maxlen=NEWEST))
@@ -25,6 +38,7 @@ class Vitals:
     naked_since: float | None = None
     naked_s_max: float = 0.0
     started: float | None = None
+    memory_mb: Callable[[], float] = resident_mb
 
     def note_naked(self, is_naked: bool, now: float) -> float:
         """Take in whether a position lacks its stop; return for how many seconds it has."""
@@ -52,15 +66,3 @@ class Vitals:
     def loop_lag_s_max(self) -> float:
         """Return the worst of the newest delays of the event loop."""
         return max(self.loop_lag_s, default=0.0)
-
-
-def resident_mb() -> float:
-    """Return the resident memory of this process in megabytes, 0 where the system does not say."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0.0
-    for line in lines:
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    return 0.0

@@ -4,18 +4,22 @@ import asyncio
 import contextlib
 import itertools
 import json
+import math
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import aiohttp
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from executor.core.contract import METRIC_FIELDS, Keys, Status
 from executor.core.types import Notice
 from executor.counters import Counters
 from executor.health.overview import Overview
-from executor.health.performance import max_drawdown, profit_factor, sharpe, win_rate
+from executor.health.performance import EquityCurve, profit_factor, win_rate
 from executor.health.publisher import Publisher
 from executor.health.server import HealthServer
 from executor.settings.sections import Trading
@@ -44,6 +48,12 @@ class Window:
     clock: FakeClock = field(default_factory=FakeClock)
     desk: Desk = field(default_factory=lambda: Desk(("BTCUSDT", "ETHUSDT")))
     held: bool = True
+    memory_mb: float = 100.0
+    memory_readings: int = 0
+
+    def measure_memory(self) -> float:
+        self.memory_readings += 1
+        return self.memory_mb
 
     def __post_init__(self) -> None:
         self.keys = Keys(f"window-{next(numbers)}:")
@@ -51,6 +61,7 @@ class Window:
         self.overview.parts.state = self.desk.state
         self.overview.parts.params = self.desk.params
         self.overview.phase = Status.RUNNING
+        self.overview.vitals.memory_mb = self.measure_memory
         self.publisher = Publisher(
             self.redis,
             self.keys,
@@ -157,11 +168,13 @@ def test_the_word_and_its_reason(
     redis: Redis, setup: Callable[[Overview], None], word: str, reason: str
 ) -> None:
     overview = Window(redis).overview
-    assert (overview.status(), overview.healthy()) == (Status.RUNNING, True)
+    judged = overview.judge()
+    assert (judged.status, judged.is_healthy) == (Status.RUNNING, True)
     setup(overview)
-    assert overview.status() == word
-    assert overview.healthy() == (word == "PAUSED")
-    assert reason in " ".join(overview.health()["reasons"])
+    judged = overview.judge()
+    assert judged.status == word
+    assert judged.is_healthy == (word == "PAUSED")
+    assert reason in " ".join(overview.health(judged)["reasons"])
 
 
 async def test_health_status_and_metrics_over_http(window: Window) -> None:
@@ -200,15 +213,49 @@ async def test_health_status_and_metrics_over_http(window: Window) -> None:
             await second.__aenter__()
 
 
+async def test_memory_is_measured_once_an_answer_and_warned_of(window: Window) -> None:
+    async with (
+        HealthServer(window.overview, "127.0.0.1", 0) as server,
+        aiohttp.ClientSession() as session,
+    ):
+        window.memory_mb = 1_100.0
+        for readings, path in enumerate(("/health", "/status", "/metrics"), start=1):
+            async with session.get(server.url + path) as reply:
+                text = await reply.text()
+            assert window.memory_readings == readings, path
+            assert ("memory: 1100 MB" in text) or path == "/metrics"
+        assert "tribar_resident_megabytes 1100.0" in text
+        assert 'tribar_level{level="warning"} 1.0' in text
+
+
 def test_the_figures_of_performance() -> None:
     trades = [trade(3.0), trade(-1.0), trade(1.0), trade(-1.0)]
     assert win_rate(trades) == 0.5
     assert profit_factor(trades) == 2.0
     assert (profit_factor([trade(1.0)]), profit_factor([]), win_rate([])) == (99.0, 0.0, 0.0)
-    assert max_drawdown([100.0, 120.0, 90.0, 130.0, 117.0]) == pytest.approx(0.25)
-    assert max_drawdown([]) == 0.0
-    flat = [100.0] * 50
-    assert sharpe(flat, INTERVAL_MS) == 0.0
-    assert sharpe([100.0, 101.0], INTERVAL_MS) == 0.0, "too little to say anything"
+    assert drawdown_and_sharpe([100.0, 120.0, 90.0, 130.0, 117.0])[0] == pytest.approx(0.25)
+    assert drawdown_and_sharpe([]) == (0.0, 0.0)
+    assert drawdown_and_sharpe([100.0] * 50) == (0.0, 0.0)
+    assert drawdown_and_sharpe([100.0, 101.0]) == (0.0, 0.0), "too little to say anything"
     rising = [100.0 * 1.001**n * (1.0 + 0.0005 * (n % 2)) for n in range(100)]
-    assert sharpe(rising, INTERVAL_MS) > 10.0
+    assert drawdown_and_sharpe(rising)[1] > 10.0
+
+
+@given(st.lists(st.floats(1.0, 1e6), min_size=2, max_size=60))
+def test_figures_taken_in_one_by_one_are_those_of_the_whole_curve(equity: list[float]) -> None:
+    drawdown, ratio = drawdown_and_sharpe(equity)
+    values = np.array(equity)
+    peaks = np.maximum.accumulate(values)
+    assert drawdown == pytest.approx(float(np.max(1.0 - values / peaks)), abs=1e-12)
+    returns = values[1:] / values[:-1] - 1.0
+    spread = float(np.std(returns, ddof=1)) if returns.size > 1 else 0.0
+    if returns.size >= 10 and spread > 1e-9:
+        yearly = math.sqrt(31_557_600_000 / INTERVAL_MS)
+        assert ratio == pytest.approx(float(np.mean(returns)) / spread * yearly, rel=1e-6, abs=1e-9)
+
+
+def drawdown_and_sharpe(equity: list[float]) -> tuple[float, float]:
+    curve = EquityCurve()
+    for value in equity:
+        curve.note(value)
+    return curve.max_drawdown, curve.sharpe(INTERVAL_MS)
