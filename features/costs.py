@@ -79,11 +79,6 @@ def slipped_price(price: float, direction: int, slipped: float) -> float:
     return price * (1.0 + direction * slipped)
 
 
-def settlement_ms(time_ms: int) -> int:
-    """Return the settlement's own time: recorded stamps lag the whole minute by milliseconds."""
-    return time_ms - time_ms % SETTLEMENT_GRID_MS
-
-
 def pays_settlement(entry_ms: int, exit_ms: int, settled_ms: int) -> bool:
     """Say whether a position held from ``entry_ms`` to ``exit_ms`` pays a settlement.
 

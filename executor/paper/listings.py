@@ -9,8 +9,8 @@ from executor.paper.venue.account import ClosedProfit, Entry
 from executor.paper.venue.instruments import Instrument
 
 
-def instrument_row(instrument: Instrument) -> Row:
-    """Return an instrument."""
+def instrument_row(instrument: Instrument, funding_interval_min: int) -> Row:
+    """Return an instrument, whose settlements come every ``funding_interval_min`` for now."""
     tick, lot = text(instrument.tick), text(instrument.lot)
     most = text(instrument.quantity_max)
     return {
@@ -39,7 +39,7 @@ def instrument_row(instrument: Instrument) -> Row:
             "minNotionalValue": text(instrument.notional_min),
         },
         "unifiedMarginTrade": True,
-        "fundingInterval": instrument.funding_interval_min,
+        "fundingInterval": funding_interval_min,
         "copyTrading": "none",
         "upperFundingRate": "0.005",
         "lowerFundingRate": "-0.005",

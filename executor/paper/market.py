@@ -10,16 +10,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from executor.paper.schedule import Schedule, schedule_of
 from executor.paper.venue.instruments import Instrument, instrument_for
-from features.costs import settlement_ms
 from features.errors import InputError
 from features.types import Candle, Candles, FloatArray, Funding, IntArray
 from features.volatility import VOLATILITY_START, VOLATILITY_WINDOW, bar_volatility
 
-MINUTE_MS = 60_000
-RATE_DECIMALS = 8
 VOLUME_DECIMALS = 6
-FUNDING_GRIDS_MIN = (60, 120, 240, 480)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -31,7 +28,7 @@ class Series:
 
     instrument: Instrument
     candles: Candles
-    funding: Funding
+    funding: Schedule
     volatility: FloatArray
 
     def volatility_of(self, index: int) -> float:
@@ -122,17 +119,11 @@ def on_tick(recorded: Recorded) -> Series:
     instrument = instrument_for(
         recorded.symbol,
         prices if prices.size < 40_000 else prices[:: prices.size // 40_000 + 1],
-        _funding_interval(recorded.funding),
     )
     return Series(
         instrument=instrument,
         candles=_snap(candles, float(instrument.tick)),
-        funding=Funding(
-            time_ms=np.array(
-                [settlement_ms(int(t)) for t in recorded.funding.time_ms], dtype=np.int64
-            ),
-            rate=np.round(recorded.funding.rate, RATE_DECIMALS),
-        ),
+        funding=schedule_of(recorded.funding),
         volatility=np.empty(0),
     )
 
@@ -153,14 +144,6 @@ def _snap(candles: Candles, tick: float) -> Candles:
         close=snapped(candles.close),
         volume=np.round(candles.volume, VOLUME_DECIMALS),
     )
-
-
-def _funding_interval(funding: Funding) -> int:
-    """Return the minutes between settlements: their usual distance, 8 hours where unknown."""
-    if funding.time_ms.size < 2:
-        return FUNDING_GRIDS_MIN[-1]
-    usual = float(np.median(np.diff(funding.time_ms))) / MINUTE_MS
-    return min(FUNDING_GRIDS_MIN, key=lambda minutes: abs(minutes - usual))
 
 
 def build(

@@ -12,6 +12,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from features.errors import InputError
+from features.funding import check_funding
 from features.suggest import unknown_name
 from features.types import Candles, Funding
 
@@ -41,10 +42,15 @@ def read_funding(folder: Path, symbol: str) -> Funding:
     if not path.is_file():
         return Funding(time_ms=np.empty(0, np.int64), rate=np.empty(0, np.float64))
     frame = _read(path, FUNDING_COLUMNS)
-    return Funding(
+    funding = Funding(
         time_ms=frame["timestamp"].to_numpy().astype(np.int64),
         rate=frame["funding_rate"].to_numpy().astype(np.float64),
     )
+    try:
+        check_funding(funding)
+    except InputError as error:
+        raise InputError(f"{path.name}: {error}") from error
+    return funding
 
 
 def _find(folder: Path, symbol: str, interval: str) -> Path:

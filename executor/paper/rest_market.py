@@ -45,8 +45,9 @@ def instruments(call: Call) -> Row:
     wanted = call.params.text("symbol")
     if not call.is_linear():
         return call.listing([])
+    series, now = call.exchange.market.series, call.exchange.state.now_ms
     rows = (
-        instrument_row(instrument)
+        instrument_row(instrument, series[symbol].funding.interval_at(now))
         for symbol, instrument in call.exchange.state.instruments.items()
         if wanted in ("", symbol)
     )
@@ -124,7 +125,7 @@ def ticker_row(exchange: Exchange, series: Series) -> Row:
     turnover = float((volumes * candles.close[begin:stop]).sum())
     day_open = float(candles.open[begin]) if stop > begin else last
     hour_open = float(candles.open[hour]) if stop > hour else last
-    rate, following = funding_now(series, state.now_ms)
+    rate = series.funding.rate_at(state.now_ms)
     tick = float(instrument.tick)
     volume = float(volumes.sum())
     price = f"{last:.{places}f}"
@@ -143,9 +144,9 @@ def ticker_row(exchange: Exchange, series: Series) -> Row:
         "openInterestValue": f"{volume * last:.2f}",
         "turnover24h": f"{turnover:.4f}",
         "volume24h": f"{volume:.4f}",
-        "fundingRate": repr(rate) if abs(rate) >= 1e-4 or not rate else f"{rate:.8f}",
-        "nextFundingTime": str(following),
-        "fundingIntervalHour": str(instrument.funding_interval_min // 60),
+        "fundingRate": "" if rate is None else f"{rate + 0.0:.8f}".rstrip("0").rstrip("."),
+        "nextFundingTime": str(series.funding.next_ms(state.now_ms, exchange.market.end_ms)),
+        "fundingIntervalHour": str(series.funding.interval_at(state.now_ms) // 60),
         "fundingCap": "0.005",
         "predictedDeliveryPrice": "",
         "basisRate": "",
@@ -160,16 +161,6 @@ def ticker_row(exchange: Exchange, series: Series) -> Row:
         "preQty": "",
         "curPreListingPhase": "",
     }
-
-
-def funding_now(series: Series, now_ms: int) -> tuple[float, int]:
-    """Return the last settled rate and the time of the next settlement."""
-    interval = series.instrument.funding_interval_min * 60_000
-    following = now_ms - now_ms % interval + interval
-    index = int(np.searchsorted(series.funding.time_ms, now_ms, side="right"))
-    if index < series.funding.time_ms.size:
-        following = int(series.funding.time_ms[index])
-    return (float(series.funding.rate[index - 1]) if index else 0.0), following
 
 
 def tickers(call: Call) -> Row:

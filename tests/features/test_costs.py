@@ -11,7 +11,6 @@ from features.costs import (
     FlatFunding,
     net_return,
     pays_settlement,
-    settlement_ms,
     slippage,
     slipped_price,
 )
@@ -58,11 +57,6 @@ def test_open_at_the_instant_of_settlement_pays():
     assert pays_settlement(7 * HOUR, 8 * HOUR, 8 * HOUR)  # left at it
     assert pays_settlement(7 * HOUR, 9 * HOUR, 8 * HOUR)
     assert not pays_settlement(7 * HOUR, 8 * HOUR - 1, 8 * HOUR)
-
-
-def test_settlement_jitter_is_removed():
-    assert settlement_ms(8 * HOUR + 47) == 8 * HOUR
-    assert settlement_ms(8 * HOUR) == 8 * HOUR
 
 
 @pytest.mark.parametrize(

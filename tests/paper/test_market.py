@@ -170,7 +170,7 @@ def test_settlements_are_put_on_the_minute() -> None:
     )
     series = on_tick(Recorded(symbol="BTCUSDT", candles=candles(5), funding=funding))
     assert list(series.funding.time_ms) == [START_MS, START_MS + 28_800_000]
-    assert series.instrument.funding_interval_min == 480
+    assert series.funding.interval_at(START_MS) == 480
 
 
 def test_volatility_is_the_one_that_everybody_uses() -> None:

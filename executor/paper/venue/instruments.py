@@ -42,7 +42,6 @@ class Instrument:
     market_quantity_max: Decimal
     notional_min: Decimal
     tiers: tuple[Tier, ...]
-    funding_interval_min: int = 480
     launch_ms: int = 1_585_526_400_000
     status: str = "Trading"
 
@@ -120,7 +119,7 @@ def lot_of(price: float) -> Decimal:
     return Decimal(1).scaleb(-decimals)
 
 
-def instrument_for(symbol: str, prices: FloatArray, funding_interval_min: int = 480) -> Instrument:
+def instrument_for(symbol: str, prices: FloatArray) -> Instrument:
     """Return an instrument that fits ``prices``: steps from the data, limits from the price.
 
     Parameters
@@ -129,8 +128,6 @@ def instrument_for(symbol: str, prices: FloatArray, funding_interval_min: int = 
         Venue id that ends in its quote currency, as ``BTCUSDT``.
     prices : FloatArray
         Prices seen, shape (n,), quote currency; n above 0.
-    funding_interval_min : int
-        Minutes between settlements.
     """
     quote = "USDT"
     last = float(prices[-1])
@@ -149,7 +146,6 @@ def instrument_for(symbol: str, prices: FloatArray, funding_interval_min: int = 
         market_quantity_max=(largest / 4).quantize(ONE, ROUND_DOWN),
         notional_min=Decimal(5),
         tiers=risk_tiers(Decimal(2_000_000 if major else 500_000), 100 if major else 50),
-        funding_interval_min=funding_interval_min,
     )
 
 
