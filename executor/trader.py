@@ -48,7 +48,8 @@ from executor.venue.streams import (
 )
 
 LOST_AGE_MS: Final = 60_000  # older than anything that may still arrive or is still wanted
-SNAPSHOT_BYTES_A_BAR: Final = 100_000
+SNAPSHOT_BYTES_A_BAR: Final = 5_000  # a snapshot costs a sync and 1 ms for each 40 kB of it
+SNAPSHOT_BARS_MAX: Final = 32  # what a start may have to decide again
 
 log = structlog.get_logger("trader")
 
@@ -287,7 +288,8 @@ class Trader:
     def _save_if_due(self) -> None:
         """Save the state after a close when nothing else waits, more seldom the larger it is."""
         closed = self.state.bars_processed - self._saved_bars
-        if closed and closed * SNAPSHOT_BYTES_A_BAR >= self._snapshot_bytes:
+        wanted = min(SNAPSHOT_BARS_MAX, self._snapshot_bytes // SNAPSHOT_BYTES_A_BAR)
+        if closed and closed >= wanted:
             self._snapshot_bytes = self.save()
 
 

@@ -11,6 +11,7 @@ Source: Ville (1939), P(sup of a nonnegative supermartingale ≥ 1/α) ≤ α; W
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -59,10 +60,12 @@ def calibration_evidence(probabilities: Sequence[float], won: Sequence[bool]) ->
     return float(np.mean([np.prod(1.0 + bet * gaps) for bet in _BETS]))
 
 
+@lru_cache(maxsize=64)
 def drawdown_limit(claim: Claim, probability: float, alpha: float = ALPHA) -> float:
     """Return the drop of summed net returns that 1 in 1/``alpha`` runs of 300 trades exceeds.
 
-    ``probability`` is the mean one of the trades seen. Wins and losses are taken as constant and
+    ``probability`` is the mean one of the trades seen, to two digits: 600,000 draws are too many to
+    make after every trade. Wins and losses are taken as constant and
     spread around their mean until E[r²] is the one claimed. The draws are seeded: the same claim
     has the same limit.
     """
@@ -98,7 +101,7 @@ def degraded(trades: Sequence[Trade], claim: Claim | None) -> str:
     if claim is None:
         return ""
     drop = float(worst_drops(np.array([trade.net_return for trade in newest])))
-    limit = drawdown_limit(claim, float(np.mean(probabilities)))
+    limit = drawdown_limit(claim, round(float(np.mean(probabilities)), 2))
     if drop > limit:
         return f"drawdown: {drop:.1%} of summed net returns, {limit:.1%} is the most to expect"
     return ""

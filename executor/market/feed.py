@@ -301,10 +301,12 @@ class Feed:
         self._look_at_closes()
 
     async def watch(self) -> None:
-        """Keep the candle socket subscribed, for as long as the process runs."""
-        await keep_watching(
-            self._clock, lambda: self._venue.watch_candles(self._symbols, self._interval)
-        )
+        """Keep the candle socket subscribed and announcements fresh, while the process runs."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._settlements.watch())
+            await keep_watching(
+                self._clock, lambda: self._venue.watch_candles(self._symbols, self._interval)
+            )
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

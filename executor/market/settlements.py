@@ -1,16 +1,16 @@
 """Funding settlements: which of them a bar may know of, and whether it is certain.
 
-Decides, after each whole hour (venues settle on no other times), that the venue is asked for new
-settlements before a bar that contains the hour is handed over: by the rule of training
-(`features.funding`) that bar's features know of it. It is asked some seconds after the hour, one
-symbol after the other, out of the way of that moment's orders; at once where a bar waits. One that
-is due by the rhythm of those before and not listed yet is asked for again; bars wait, a minute at
-most. If it stays unknown, the symbol is in doubt: its bars go on without funding features, so
-that no model that reads them opens a position, until the venue lists it or has said for a quarter
-of an hour that there is none. A minute after every hour it is asked once more: one that no rhythm
-foretold, and that comes after its bar was handed over, makes the stream stale; it is made anew.
-Never hands out an old rate as a new one. Rule: what a stream was told equals what training reads
-from the lake, or the symbol is unsure.
+Decides that the venue is asked for a settlement that it announced (`schedule`) before a bar that
+contains it is handed over: by the rule of training (`features.funding`) that bar's features know
+of it. Where nothing is announced, that is after each whole hour: venues settle on no other times.
+It is asked some seconds after the hour, one symbol after the other, out of the way of that
+moment's orders; at once where a bar waits. One that is due and not listed yet is asked for again;
+bars wait, a minute at most. If it stays unknown, the symbol is in doubt: its bars go on without
+funding features, so that no model that reads them opens a position, until the venue lists it or
+has said for a quarter of an hour that there is none. Where nothing was announced it is asked once
+more a minute later: one that nobody foretold, and that comes after its bar was handed over, makes
+the stream stale; it is made anew. Never hands out an old rate as a new one. Rule: what a stream
+was told equals what training reads from the lake, or the symbol is unsure.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
@@ -22,6 +22,7 @@ import structlog
 
 from executor.clock import Clock
 from executor.errors import VenueError
+from executor.market.schedule import Announcer, Schedule
 from features.funding import on_minute, settled_between
 from features.types import Funding
 
@@ -32,12 +33,13 @@ TRIES: Final = 20
 WAIT_S: Final = 60.0
 FOLLOW_PAUSE_S: Final = 60.0
 FOLLOW_ANSWERS: Final = 15
+SCHEDULE_S: Final = 600.0
 
 log = structlog.get_logger("settlements")
 
 
-class Source(Protocol):
-    """Who knows of settlements: the venue."""
+class Source(Announcer, Protocol):
+    """Who knows of settlements, made and announced: the venue."""
 
     async def funding(self, symbol: str, start_ms: int) -> list[tuple[int, float]]:
         """Return settlements (time, rate) since ``start_ms``, ascending."""
@@ -53,11 +55,13 @@ def _funding(rows: Sequence[tuple[int, float]]) -> Funding:
 class _Series:
     """One symbol. Whole hours: ``asked_ms`` is the newest to know about, ``known_ms`` is done with.
 
-    Settlements before ``given_ms`` were handed out, or can no longer be.
+    Settlements before ``given_ms`` were handed out, or can no longer be; the next one is announced
+    for ``next_ms``, 0 where that is not known.
     """
 
     start_ms: int
     funding: Funding = field(default_factory=lambda: _funding(()))
+    next_ms: int = 0
     asked_ms: int = 0
     known_ms: int = 0
     given_ms: int = 0
@@ -81,9 +85,16 @@ class _Series:
             rate=np.concatenate((self.funding.rate, fresh.rate)),
         )
 
+    def announce(self, next_ms: int) -> None:
+        """Take an announcement, unless the one before has come due and is still asked for."""
+        if not (self.doubt_ms or self.asked_ms >= self.next_ms > self.known_ms):
+            self.next_ms = next_ms
+
     def lacks(self, hour_ms: int) -> bool:
-        """Say whether a settlement is due at ``hour_ms``, by the rhythm, and not listed."""
+        """Say whether a settlement is due at ``hour_ms``, as announced or by the rhythm so far."""
         times = on_minute(self.funding.time_ms[-4:])
+        if self.next_ms:
+            return hour_ms >= self.next_ms and not (times.size and times[-1] >= self.next_ms)
         if times.size < 2:
             return False
         away, rhythm = hour_ms - int(times[-1]), int(np.diff(times).min())
@@ -113,13 +124,24 @@ class Settlements:
         self._begin = begin
         self._wake = wake
         self._make_anew = make_anew
+        self._schedule = Schedule(source)
         self._series: dict[str, _Series] = {}
 
     async def load(self, symbol: str, start_ms: int) -> None:
         """Read the history that the symbol's bars from ``start_ms`` on need."""
+        await self._schedule.read(0)
         series = _Series(start_ms=start_ms)
         series.take(await self._source.funding(symbol, start_ms))
+        series.announce(self._schedule.next_ms(symbol))
         self._series[symbol] = series
+
+    async def watch(self) -> None:
+        """Look at the venue's announcements from time to time: a rhythm may be changed."""
+        while True:
+            await self._clock.sleep(SCHEDULE_S)
+            await self._schedule.read(max(s.asked_ms for s in self._series.values()), again=True)
+            for symbol, series in self._series.items():
+                series.announce(self._schedule.next_ms(symbol))
 
     def rate(self, symbol: str, after_ms: int, until_ms: int) -> float | None:
         """Return the rate for a bar that closes at ``until_ms``, the last one at ``after_ms``."""
@@ -130,7 +152,7 @@ class Settlements:
     def see(self, symbol: str, time_ms: int) -> None:
         """Learn that the market has come to ``time_ms``: a settlement may have been made."""
         series, hour_ms = self._series.get(symbol), time_ms // HOUR_MS * HOUR_MS
-        if series is None or hour_ms <= series.asked_ms:
+        if series is None or hour_ms <= series.asked_ms or time_ms < series.next_ms:
             return
         series.asked_ms = hour_ms
         if not series.is_planned:
@@ -140,7 +162,7 @@ class Settlements:
     def known(self, symbol: str, close_ms: int) -> bool:
         """Say whether a bar that closes at ``close_ms`` need not wait for settlements; else ask."""
         series, hour_ms = self._series.get(symbol), (close_ms - 1) // HOUR_MS * HOUR_MS
-        if series is None or series.known_ms >= hour_ms:
+        if series is None or series.known_ms >= hour_ms or close_ms <= series.next_ms:
             return True
         if hour_ms < series.given_ms:  # the hour lies in bars that were handed out
             return True
@@ -179,9 +201,11 @@ class Settlements:
             if not await self._listed(symbol, series, hour_ms):
                 self._doubt(symbol, series, hour_ms)
             series.known_ms = max(series.known_ms, hour_ms)
+            await self._schedule.read(hour_ms)
+            series.announce(self._schedule.next_ms(symbol))
             self._wake()
         series.is_asking = False
-        if not series.is_followed:
+        if not series.is_followed and (series.doubt_ms or not series.next_ms):
             series.is_followed = True
             self._begin(self._follow(symbol, series))
         if series.is_stale:
@@ -218,6 +242,7 @@ class Settlements:
         if series.doubt_ms:
             log.info("funding_known", symbol=symbol, late=series.is_stale)
         series.doubt_ms = 0
+        series.announce(self._schedule.next_ms(symbol))
         series.is_followed = False
         if series.is_stale:
             await self._make_anew(symbol)

@@ -142,6 +142,13 @@ class Venue:
             request["endTime"] = min(page) - 1
         return sorted(item for item in found.items() if item[0] >= start_ms)
 
+    async def next_settlements(self) -> dict[str, int]:
+        """Return the time of the next funding settlement by symbol, of those that have one."""
+        ask = partial(self._data.publicGetV5MarketTickers, {"category": "linear"})
+        rows = venue_rows.rows(await self.calls.query("tickers", ask))
+        found = dict(venue_rows.announced(row) for row in rows)
+        return {symbol: at for symbol, at in found.items() if at}
+
     async def submit(self, intent: OrderIntent) -> str:
         """Send one order, once; return the venue's id of it.
 

@@ -51,6 +51,7 @@ GROUPS: Final[Mapping[str, str]] = {
     "time": EXITS,  # without it nothing can be signed
     "kline": MARKET,
     "funding": MARKET,
+    "tickers": MARKET,
     "markets": MARKET,
 }
 

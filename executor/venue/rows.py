@@ -80,6 +80,11 @@ def settlement(row: Row) -> tuple[int, float]:
     return int(number(row, "fundingRateTimestamp")), number(row, "fundingRate")
 
 
+def announced(row: Row) -> tuple[str, int]:
+    """Return symbol and time of the next funding settlement, 0 where none is announced."""
+    return text(row, "symbol"), int(optional(row, "nextFundingTime"))
+
+
 def _side(row: Row) -> int:
     try:
         return SIDES[text(row, "side")]

@@ -23,8 +23,17 @@ class Venue:
         self.later: dict[int, tuple[int, float]] = {}
         self.failing: range = range(0)
         self.calls = 0
+        self.announced = dict[str, int]()
+        self.schedule_calls = 0
+        self.silent = False
         self.answers = asyncio.Event()
         self.answers.set()
+
+    async def next_settlements(self) -> dict[str, int]:
+        self.schedule_calls += 1
+        if self.silent:
+            raise RetryableError("timeout")
+        return self.announced
 
     async def funding(self, symbol: str, start_ms: int) -> list[tuple[int, float]]:
         await self.answers.wait()
@@ -257,3 +266,93 @@ async def test_a_new_listing_has_no_rhythm_to_wait_for() -> None:
     await desk.until_idle()
     assert desk.woken == [(True, True)]
     assert desk.next_rate() is None
+
+
+async def test_bars_without_an_announced_settlement_cost_nothing() -> None:
+    desk = Desk()
+    desk.venue.announced = {"A": DUE_MS + EIGHT_MS}
+    settlements = await desk.load()
+    close_ms = DUE_MS + EIGHT_MS
+    for hour in range(1, 9):
+        settlements.see("A", DUE_MS + hour * HOUR_MS - 1)
+        assert settlements.known("A", DUE_MS + hour * HOUR_MS)
+    assert settlements.known("A", close_ms)
+    assert (desk.venue.calls, desk.tasks) == (0, [])
+    assert not settlements.known("A", close_ms + QUARTER_MS), "this one holds the settlement"
+
+
+async def test_an_announced_settlement_is_waited_for_whatever_the_rhythm_says() -> None:
+    """The venue went from eight hours to one and said so."""
+    desk = Desk()
+    changed_ms = DUE_MS + HOUR_MS
+    desk.venue.rows.append(NEW)
+    desk.venue.announced = {"A": changed_ms + 7}
+    settlements = await desk.load()
+    desk.venue.later = {4: (changed_ms + 7, 0.002)}
+    assert not settlements.known("A", changed_ms + QUARTER_MS)
+    desk.venue.announced = {"A": changed_ms + HOUR_MS}
+    await desk.until_idle()
+    assert desk.woken[-1] == (True, True)
+    assert desk.clock.sleeps == [2.0] * 4
+    assert settlements.rate("A", changed_ms, changed_ms + QUARTER_MS) == 0.002
+    assert settlements.known("A", changed_ms + HOUR_MS), "nothing is due before the next one"
+    assert desk.anew == 0
+
+
+async def test_one_call_announces_for_all_symbols_of_an_hour() -> None:
+    desk = Desk()
+    desk.venue.announced = {"A": DUE_MS, "B": DUE_MS}
+    settlements = await desk.load()
+    await settlements.load("B", HOUR_MS)
+    assert desk.venue.schedule_calls == 1
+    desk.venue.rows.append(NEW)
+    desk.venue.announced = {"A": DUE_MS + EIGHT_MS, "B": DUE_MS + EIGHT_MS}
+    for symbol in ("A", "B"):
+        assert not settlements.known(symbol, DUE_MS + QUARTER_MS)
+    await desk.until_idle()
+    assert desk.venue.schedule_calls == 2
+    for symbol in ("A", "B"):
+        assert settlements.known(symbol, DUE_MS + EIGHT_MS)
+
+
+async def test_where_the_announcements_cannot_be_read_every_hour_is_asked_about() -> None:
+    desk = Desk()
+    desk.venue.silent = True
+    settlements = await desk.load()
+    desk.venue.rows.append(NEW)
+    for hour in range(3):
+        close_ms = DUE_MS + hour * HOUR_MS + QUARTER_MS
+        assert not settlements.known("A", close_ms)
+        await desk.until_idle()
+        assert settlements.known("A", close_ms)
+    assert desk.next_rate() == NEW[1]
+
+
+async def test_an_announcement_that_moves_while_one_is_owed_does_not_hide_it() -> None:
+    """Listed late: the venue already announces the next one."""
+    desk = Desk()
+    desk.venue.announced = {"A": DUE_MS}
+    settlements = await desk.load()
+    watching = asyncio.get_running_loop().create_task(settlements.watch())
+    assert not settlements.known("A", DUE_MS + QUARTER_MS)
+    desk.venue.announced = {"A": DUE_MS + EIGHT_MS}
+    desk.venue.later = {TRIES + 3: NEW}
+    await desk.until_idle()
+    watching.cancel()
+    assert desk.woken[0] == (True, False)
+    assert desk.next_rate() == NEW[1]
+    assert settlements.is_sure("A")
+
+
+async def test_a_changed_announcement_is_noticed_while_nothing_happens() -> None:
+    desk = Desk()
+    desk.venue.announced = {"A": DUE_MS + EIGHT_MS}
+    settlements = await desk.load()
+    watching = asyncio.get_running_loop().create_task(settlements.watch())
+    desk.venue.announced = {"A": DUE_MS + HOUR_MS}
+    await asyncio.wait([watching], timeout=0.05)
+    watching.cancel()
+    assert desk.venue.schedule_calls >= 2
+    assert settlements.known("A", DUE_MS + HOUR_MS)
+    assert not settlements.known("A", DUE_MS + HOUR_MS + QUARTER_MS)
+    await desk.until_idle()
