@@ -45,6 +45,10 @@ class Market:
             (at, rate) for at, rate in rows if start_ms <= at <= now_ms and at not in self.hidden_ms
         ]
 
+    async def next_settlements(self) -> dict[str, int]:
+        later = FUNDING.time_ms[FUNDING.time_ms > int(CANDLES.open_ms[self.shown])]
+        return {"A": int(later[0])} if later.size else {}
+
     def tick(self) -> Candle:
         price, at = float(CANDLES.open[self.shown]), int(CANDLES.open_ms[self.shown])
         return Candle(open_ms=at, open=price, high=price, low=price, close=price, volume=0.0)
