@@ -15,6 +15,7 @@ from features.types import Candles, FloatArray, Funding, IntArray
 DAY_MS = 86_400_000
 FUNDING_MS = 28_800_000
 SUBSTEPS = 4
+SMOOTHED_TOGETHER = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,12 +78,7 @@ def simulate_market(
 
 def _clustered(rng: np.random.Generator, steps: int) -> FloatArray:
     """Return a volatility multiplier around 1 that decays over about a day of steps."""
-    shocks = rng.standard_normal(steps) * 0.03
-    level = np.empty(steps)
-    value = 0.0
-    for i in range(steps):
-        value = 0.998 * value + shocks[i]
-        level[i] = value
+    level = _smoothed(rng.standard_normal(steps) * 0.03, 0.998)
     multiplier: FloatArray = np.exp(level - 0.5 * np.var(level))
     return multiplier
 
@@ -102,12 +98,24 @@ def _regimes(rng: np.random.Generator, steps: int, momentum: float) -> FloatArra
 
 def _autoregressive(shocks: FloatArray, memory: FloatArray) -> FloatArray:
     """Return shocks with each step's autocorrelation through a slow average of past returns."""
-    out = np.empty(shocks.size)
-    slow = 0.0
-    for i in range(shocks.size):
-        out[i] = shocks[i] + memory[i] * slow
-        slow = 0.97 * slow + 0.3 * shocks[i]
-    return out
+    slow = _smoothed(0.3 * shocks[:-1], 0.97)
+    return shocks + memory * np.concatenate((np.zeros(1), slow))
+
+
+def _smoothed(shocks: FloatArray, keep: float) -> FloatArray:
+    """Return at each step ``keep`` times the value before plus the step's shock.
+
+    In blocks: the sum of k^(n-i)·x_i is k^n times that of x_i/k^i, and k^n must not vanish.
+    """
+    fade = keep ** np.arange(1.0, SMOOTHED_TOGETHER + 1.0)
+    values = np.empty(shocks.size)
+    value = 0.0
+    for begin in range(0, shocks.size, SMOOTHED_TOGETHER):
+        block = shocks[begin : begin + SMOOTHED_TOGETHER]
+        k = fade[: block.size]
+        values[begin : begin + block.size] = k * (value + np.cumsum(block / k))
+        value = values[begin + block.size - 1]
+    return values
 
 
 def _symbol(

@@ -26,6 +26,7 @@ from executor.paper.venue.events import (
     WalletChanged,
 )
 from executor.paper.venue.state import VenueState, new_state
+from executor.paper.volatility import VolatilityStream
 from features.costs import Costs
 
 
@@ -44,6 +45,7 @@ class Exchange:
         self.log = EventLog(settings.event_log)
         self.running: dict[str, Running] = {}
         self._connections = 0
+        self._volatility = {symbol: VolatilityStream() for symbol in market.series}
         self.holds_takers = settings.speed == 0.0
         costs = Costs(
             taker_fee=settings.taker_fee,
@@ -86,7 +88,8 @@ class Exchange:
                 continue
             price = float(series.candles.open[index])
             self.state.move(symbol, series.instrument.price(price))
-            self.state.volatility[symbol] = series.volatility_of(index - 1)
+            stream = self._volatility[symbol]
+            self.state.volatility[symbol] = stream.before(series.candles, index)
             self.running[symbol] = Running(
                 open_ms=open_ms, high=price, low=price, close=price, volume=0.0
             )

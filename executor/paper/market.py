@@ -5,7 +5,6 @@ Never matches an order. Rule: columns stay numpy arrays and are formatted on rep
 the running bar's opening price is visible before its time.
 """
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,27 +13,17 @@ from executor.paper.schedule import Schedule, schedule_of
 from executor.paper.venue.instruments import Instrument, instrument_for
 from features.errors import InputError
 from features.types import Candle, Candles, FloatArray, Funding, IntArray
-from features.volatility import VOLATILITY_START, VOLATILITY_WINDOW, bar_volatility
 
 VOLUME_DECIMALS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Series:
-    """One symbol: candles on the tick, settlements on the minute, per-bar volatility.
-
-    ``volatility`` is that of the last bars only, as many as are streamed and one before.
-    """
+    """One symbol: candles on the tick, settlements on the minute."""
 
     instrument: Instrument
     candles: Candles
     funding: Schedule
-    volatility: FloatArray
-
-    def volatility_of(self, index: int) -> float:
-        """Return the volatility of bar ``index``; NaN where it is not known."""
-        place = index - (self.candles.n - self.volatility.size)
-        return float(self.volatility[place]) if place >= 0 else math.nan
 
     def index_of(self, open_ms: int) -> int:
         """Return the index of the bar that opens at ``open_ms``, or -1."""
@@ -62,7 +51,6 @@ class Series:
                 close=bars.close[kept],
                 volume=bars.volume[kept],
             ),
-            volatility=self.volatility[kept[self.candles.n - self.volatility.size :]],
         )
 
     def opening_at(self, time_ms: int) -> float:
@@ -96,22 +84,6 @@ class Recorded:
     funding: Funding
 
 
-def volatility_from(candles: Candles, first: int) -> FloatArray:
-    """Return ``volatility_96`` of every bar from index ``first`` on, shape (n - first,).
-
-    The stream is warmed up over four windows, after which it has forgotten where it began.
-    """
-    state, ring = VOLATILITY_START, [0.0] * VOLATILITY_WINDOW
-    begin = max(0, first - 4 * VOLATILITY_WINDOW)
-    values = np.full(candles.n - begin, np.nan)
-    numbers = (candles.open_ms[begin:] // candles.interval_ms).tolist()
-    for index, (number, close) in enumerate(
-        zip(numbers, candles.close[begin:].tolist(), strict=True)
-    ):
-        state, values[index] = bar_volatility(state, ring, number, close)
-    return values[first - begin :].copy()
-
-
 def on_tick(recorded: Recorded) -> Series:
     """Return a symbol's series with prices on its tick and settlements on the minute."""
     candles = recorded.candles
@@ -124,7 +96,6 @@ def on_tick(recorded: Recorded) -> Series:
         instrument=instrument,
         candles=_snap(candles, float(instrument.tick)),
         funding=schedule_of(recorded.funding),
-        volatility=np.empty(0),
     )
 
 
@@ -179,14 +150,8 @@ def build(
         if opens.size < bars:
             raise InputError(f"--bars {bars}: only {opens.size} bars lie at or after --now")
         opens = opens[:bars]
-    warm = {
-        symbol: replace(
-            one, volatility=volatility_from(one.candles, max(0, one.index_before(now_ms)))
-        )
-        for symbol, one in series.items()
-    }
     return Market(
-        interval=interval, interval_ms=interval_ms, now_ms=now_ms, opens=opens, series=warm
+        interval=interval, interval_ms=interval_ms, now_ms=now_ms, opens=opens, series=series
     )
 
 

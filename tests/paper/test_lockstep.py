@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from executor.paper.volatility import VolatilityStream
 from tests.support.bybit_client import Client, Stream, bybit_client
 from tests.support.paper import (
     START_MS,
@@ -165,7 +166,8 @@ async def test_market_orders_fill_at_the_next_open_and_are_told_before_the_next_
                 fills = trades(private)
                 assert len(fills) == k
                 opening = series.candles.open[series.index_of(close)]
-                slip = 0.1 * series.volatility_of(series.index_of(close) - 1)
+                index = series.index_of(close)
+                slip = 0.1 * VolatilityStream().before(series.candles, index)
                 assert float(fills[-1]["execPrice"]) == pytest.approx(
                     opening * (1 + (slip if side == "Buy" else -slip)), abs=0.1
                 )

@@ -1,5 +1,6 @@
 """The market: what is read, what is put on a tick, what is visible when, and how bars add up."""
 
+import math
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,12 +19,12 @@ from executor.paper.market import (
     build,
     on_tick,
     visible,
-    volatility_from,
 )
 from executor.paper.parquet import read_candles, read_funding
 from executor.paper.settings import parse
 from executor.paper.sources import load, standing_at
 from executor.paper.venue.instruments import instrument_for, risk_tiers, tick_of
+from executor.paper.volatility import VolatilityStream
 from features.errors import InputError
 from features.types import Candles, Funding
 from tests.support.paper import START_MS, wandering, write_market
@@ -176,13 +177,18 @@ def test_settlements_are_put_on_the_minute() -> None:
 def test_volatility_is_the_one_that_everybody_uses() -> None:
     """Root mean square of the last 96 log returns, whatever bar the stream was begun at."""
     bars = candles(700)
-    values = volatility_from(bars, 500)
-    assert values.size == 200
+    stream = VolatilityStream()
+    values = {index: stream.before(bars, index) for index in range(501, 701)}
     returns = np.diff(np.log(bars.close))
-    for index in (500, 555, 699):
-        expected = np.sqrt(np.mean(returns[index - 96 : index] ** 2))
-        assert values[index - 500] == pytest.approx(expected, rel=1e-12)
-    assert np.array_equal(values[100:], volatility_from(bars, 600))
+    for index in (501, 556, 700):
+        expected = np.sqrt(np.mean(returns[index - 97 : index - 1] ** 2))
+        assert values[index] == pytest.approx(expected, rel=1e-12)
+    later = VolatilityStream()
+    assert [later.before(bars, index) for index in (601, 601, 640, 700)] == [
+        values[index] for index in (601, 601, 640, 700)
+    ]
+    assert math.isnan(VolatilityStream().before(bars, 96))
+    assert not math.isnan(VolatilityStream().before(bars, 97))
 
 
 def test_a_market_stands_where_it_is_told() -> None:
