@@ -176,6 +176,7 @@ class NoticeCode(StrEnum):
     MODEL_QUARANTINED = "model_quarantined"
     SYMBOLS_BLOCKED = "symbols_blocked"
     SYMBOLS_UNBLOCKED = "symbols_unblocked"
+    LEARNED_REGIME = "learned_regime"
 
 
 ALERTING: Final = frozenset(
@@ -231,6 +232,9 @@ METRIC_FIELDS: Final = (
     "orders",
     "fills",
     "bars",
+    "regime_samples",
+    "regime_evidence",
+    "regime_influence",
 )
 
 

@@ -228,13 +228,18 @@ class _Chain:
             atr_fraction=_pick(idea.row, self._columns.atr) or 0.0,
             losses_row=guard.losses_row,
             wins_row=guard.wins_row,
-            share=canary_share(guard, params.guard),
+            share=self._share(idea.signal.side),
             book=portfolio.book(bar.symbol, idea.signal.side),
         )
         yearly = params.sizing.volatility_target
         target = yearly * yearly * params.interval_ms / YEAR_MS
         instrument = params.instruments[bar.symbol]
         return size(ask, self._info, params.sizing, params.limits, instrument, target)
+
+    def _share(self, side: int) -> float:
+        """Return what is bet of a size: less while the model is new or the forecast is against."""
+        state = self._state
+        return canary_share(state.guard, self._params.guard) * state.learner.share(side)
 
     def _context(self, idea: Idea, intent: OrderIntent, portfolio: Portfolio) -> GateContext:
         guard, close_ms = self._state.guard, self._event.close_ms
@@ -298,7 +303,15 @@ class _Chain:
         if self._state.is_recording:
             close_ms = self._event.close_ms
             self._draft.decisions.append(
-                entry_record(self._state, idea, close_ms, verdict, reason, intent)
+                entry_record(
+                    self._state,
+                    idea,
+                    close_ms,
+                    verdict,
+                    reason,
+                    intent,
+                    self._share(idea.signal.side),
+                )
             )
 
 

@@ -45,6 +45,7 @@ def entry_record(
     verdict: Verdict,
     reason: str,
     intent: OrderIntent | None,
+    size_share: float,
 ) -> Decision:
     """Return the record of what became of an idea; ``intent`` where it came to an order."""
     signal, answer = idea.signal, idea.prediction
@@ -69,6 +70,8 @@ def entry_record(
         take_price=intent.take_price if intent is not None else 0.0,
         client_order_id=intent.client_order_id if intent is not None else "",
         model=state.model_version,
+        size_share=size_share,
+        market_forecast=state.learner.forecast,
     )
 
 

@@ -111,6 +111,18 @@ class Regime(_Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LearnedRegime(_Checked):
+    """The classifier of `core.learned_regime`: whether it learns, and the bars of its windows."""
+
+    enabled: bool = True
+    window_bars: int = 16
+
+    def __post_init__(self) -> None:
+        if self.window_bars < 1:
+            raise InputError(f"learned_regime: window_bars is {self.window_bars}; give 1 or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Session(_Checked):
     """Outside the active hours (UTC) a signal needs more volume: a filter, not a ban.
 
@@ -196,6 +208,7 @@ class Params:
     sizing: Sizing = field(default_factory=Sizing)
     selector: Selector = field(default_factory=Selector)
     regime: Regime = field(default_factory=Regime)
+    learned_regime: LearnedRegime = field(default_factory=LearnedRegime)
     session: Session = field(default_factory=Session)
     guard: Guard = field(default_factory=Guard)
     tuning: Tuning = field(default_factory=Tuning)

@@ -28,6 +28,7 @@ from executor.core.events import (
 )
 from executor.core.exits import after_close, after_entry, flatten, manage, protect
 from executor.core.guard import on_close, on_model, on_trade, reset
+from executor.core.learned_regime import learn
 from executor.core.ledger import Opening
 from executor.core.model import tuned
 from executor.core.orders import Move, executed, is_active, moved
@@ -92,6 +93,11 @@ def _on_bars(state: TradingState, event: BarClosed, params: Params, draft: Draft
     state.ledger.marks.update(closes)
     state.closes.push((event.close_ms, closes, volumes))
     state.recent.append(event)
+    learned = learn(
+        state.learner, closes, event.close_ms, params.interval_ms, params.learned_regime
+    )
+    if learned is not None:
+        draft.notices.append(learned)
     guard = state.guard
     draft.notices.extend(on_close(guard, state.ledger.equity(), event.close_ms, params.guard))
     if guard.killed:

@@ -15,6 +15,7 @@ from executor.core.columns import Columns
 from executor.core.covariance import RecentBars
 from executor.core.events import BarClosed
 from executor.core.guard import GuardState
+from executor.core.learned_regime import RegimeLearner
 from executor.core.ledger import Ledger, Opening
 from executor.core.model import Model
 from executor.core.orders import is_active
@@ -61,6 +62,7 @@ class TradingState:
     recent: deque[BarClosed]
     guard: GuardState = field(default_factory=GuardState)
     tuning: TuningState = field(default_factory=TuningState)
+    learner: RegimeLearner = field(default_factory=RegimeLearner)
     close_ms: int = 0
     model: Model | None = None
     model_version: str = ""
@@ -130,6 +132,7 @@ def save(state: TradingState) -> dict[str, Any]:
         "closes": [list(row) for row in state.closes.rows[-state.closes.size :]],
         "guard": asdict(state.guard),
         "tuning": asdict(state.tuning),
+        "learner": asdict(state.learner),
         "close_ms": state.close_ms,
         "model_version": state.model_version,
         "active": [_order_row(order) for order in state.active.values()],
@@ -163,6 +166,7 @@ def restore(data: Mapping[str, Any], params: Params) -> TradingState:
     )
     state.guard = GuardState(**data["guard"])
     state.tuning = TuningState(**data["tuning"])
+    state.learner = RegimeLearner(**data.get("learner", {}))  # older states know of none
     state.close_ms = int(data["close_ms"])
     state.model_version = str(data["model_version"])
     for row in (*data["ended"], *data["active"]):

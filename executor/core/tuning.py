@@ -139,7 +139,11 @@ def judged(
 
 def _returns(state: TradingState, signal: SignalParams, params: Params) -> FloatArray:
     """Return the returns per bar of a fresh account over the recent bars under ``signal``."""
-    quiet = replace(params, tuning=replace(params.tuning, enabled=False))
+    quiet = replace(
+        params,
+        tuning=replace(params.tuning, enabled=False),
+        learned_regime=replace(params.learned_regime, enabled=False),
+    )
     start = state.ledger.start if state.ledger.start > 0.0 else 1.0
     fresh = new_state(start, quiet)
     fresh.is_recording = False

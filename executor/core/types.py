@@ -155,7 +155,11 @@ class Notice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The record of one decision: its inputs, the probability, the verdict and the reason."""
+    """The record of one decision: its inputs, the probability, the verdict and the reason.
+
+    Of the size that the formulas gave, ``size_share`` was bet: less while a model is new, and where
+    the learned regime's ``market_forecast`` (up, down, "" for none) is trusted and speaks against.
+    """
 
     close_ms: int
     symbol: str
@@ -177,6 +181,8 @@ class Decision:
     take_price: float
     client_order_id: str
     model: str
+    size_share: float = 1.0
+    market_forecast: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,7 @@ INFO_NOTICES: Final[Mapping[str, Level]] = {
     NoticeCode.COOL_DOWN: Level.INFO,
     NoticeCode.SYMBOLS_BLOCKED: Level.INFO,
     NoticeCode.SYMBOLS_UNBLOCKED: Level.INFO,
+    NoticeCode.LEARNED_REGIME: Level.INFO,
 }
 # The venue's words for too little money: wallet, available, margin, order cost.
 INSUFFICIENT: Final = frozenset(

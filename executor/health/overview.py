@@ -16,6 +16,7 @@ from executor.control.http import HttpCommands
 from executor.core.contract import HealthRecord, ModelRecord, PositionRecord, Status
 from executor.core.coverage import coverage_table
 from executor.core.events import Event
+from executor.core.learned_regime import EVIDENCE_MIN, SAMPLES_MIN, RegimeLearner
 from executor.core.types import Outcome
 from executor.counters import Counters
 from executor.health import complaints
@@ -167,6 +168,7 @@ class Overview:
         held = state.ledger.positions if state is not None else {}
         exposure = sum(abs(state.ledger.exposure(s)) for s in held) if state is not None else 0.0
         interval_ms = self.parts.params.interval_ms if self.parts.params is not None else 1
+        learner = self._learner()
         return {
             "win_rate": win_rate(trades),
             "total_trades": state.trade_count if state is not None else 0,
@@ -185,7 +187,27 @@ class Overview:
             "orders": counters.orders,
             "fills": counters.fills,
             "bars": counters.bars,
+            "regime_samples": learner.samples,
+            "regime_evidence": round(learner.evidence(), 4),
+            "regime_influence": round(learner.influence(), 4),
         }
+
+    def _learned_regime(self) -> dict[str, Any]:
+        """Return what the learned regime forecasts, and how much that counts."""
+        learner = self._learner()
+        return {
+            "forecast": learner.forecast,
+            "influence": round(learner.influence(), 4),
+            "samples": learner.samples,
+            "samples_needed": SAMPLES_MIN,
+            "hits": learner.hits,
+            "majority_hits": learner.majority_hits,
+            "evidence": round(learner.evidence(), 4),
+            "evidence_needed": EVIDENCE_MIN,
+        }
+
+    def _learner(self) -> RegimeLearner:
+        return self.parts.state.learner if self.parts.state is not None else RegimeLearner()
 
     def _alerts(self) -> dict[str, Any]:
         """Return whether anybody is told, and what became of what there was to tell."""
@@ -237,6 +259,7 @@ class Overview:
             "model": dict(self.model()),
             "shadow": plain(self.shadow) if self.shadow is not None else {},
             "adaptive_params": self.adaptive(),
+            "learned_regime": self._learned_regime(),
             "coverage": coverage,
             "active_symbols": [s for s, row in coverage.items() if row["tradable"]],
             "blocked_symbols": [s for s, row in coverage.items() if not row["tradable"]],

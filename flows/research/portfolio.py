@@ -1,8 +1,8 @@
 """History and a model laid out for the compiled portfolio loop, and its outcome read back.
 
 Decides which facts become which column. Never trades: ``portfolio_loop`` does. Rule: what the loop
-cannot do (self-tuning, exit plans that move a stop, other facts than healthy ones) is refused here
-and never approximated.
+cannot do (self-tuning, the learned regime, exit plans that move a stop, other facts than healthy
+ones) is refused here and never approximated.
 """
 
 import math
@@ -128,6 +128,10 @@ def stage(model: Model, recording: Recording, params: Params, *, equity: float =
     info = model.info
     if params.tuning.enabled:
         raise InputError("the compiled loop does not tune itself; switch tuning off, or simulate")
+    if params.learned_regime.enabled:
+        raise InputError(
+            "the compiled loop learns no regime; switch learned_regime off, or simulate"
+        )
     if not info.exit_plan.barriers_alone:
         raise InputError("the compiled loop exits by the barriers alone; simulate this exit plan")
     instruments = [params.instruments[symbol] for symbol in recording.symbols]

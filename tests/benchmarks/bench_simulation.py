@@ -25,7 +25,7 @@ from executor.core.model import (
     Request,
     SymbolCoverage,
 )
-from executor.core.params import Params, Tuning
+from executor.core.params import LearnedRegime, Params, Tuning
 from executor.core.recording import Recording, Tape
 from executor.core.replay import played, replay
 from executor.core.state import new_state
@@ -135,6 +135,7 @@ def measure(reps: int) -> None:
             for s in symbols
         },
         tuning=Tuning(enabled=False),
+        learned_regime=LearnedRegime(enabled=False),
     )
     recording = Recording(tapes, START_MS, 1 << 60, signals=partial(_signals, catalog))
     guess = model(catalog, symbols)

@@ -1,5 +1,6 @@
 """A day is derived again from the journal alone; what was tampered with is found and named."""
 
+import json
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from executor.core.events import Command, VenueSnapshot
 from executor.core.model import Model
+from executor.core.params import LearnedRegime
 from executor.errors import JournalError
 from executor.journal.recovery import write_state
 from executor.journal.store import Journal
@@ -74,6 +76,27 @@ def test_every_day_is_derived_again_without_a_difference(life: Trading) -> None:
     (line,) = found[1].lines()
     assert line.startswith("2024-01-02: 96 closes, ")
     assert line.endswith(f"{found[1].orders} orders derived again, 0 differences")
+
+
+def test_what_the_learned_regime_took_off_sizes_is_derived_again(tmp_path: Path) -> None:
+    """Prices that return to the same place each bar: every window is forecast by the last one."""
+    life = Trading(tmp_path / "journal.db")
+    life.restart(replace(life.desk.params, learned_regime=LearnedRegime(window_bars=1)))
+    life.bars(BARS)
+    life.restart(life.desk.params)
+    life.bars(96)
+    written = [json.loads(body) for (body,) in life_rows(life, "SELECT body FROM decisions")]
+    shares = {row["size_share"] for row in written if row["verdict"] == "enter"}
+    assert 1.0 in shares
+    assert min(shares) == 0.8
+    assert [derived(life, day).mismatches for day in (*DAYS, "2024-01-04")] == [()] * 4
+
+
+def life_rows(life: Journaled, query: str) -> list[tuple[Any, ...]]:
+    with sqlite3.connect(life.journal.path) as db:
+        found = db.execute(query).fetchall()
+    db.close()
+    return found
 
 
 def test_a_day_with_restarts_and_changed_parameters_is_derived_again(tmp_path: Path) -> None:

@@ -11,7 +11,17 @@ from executor.core.bundle import unpack
 from executor.core.events import ModelSwapped
 from executor.core.fills import to_money
 from executor.core.model import Model, ModelInfo, Prediction, Request
-from executor.core.params import Guard, Limits, Params, Regime, Selector, Session, Sizing, Tuning
+from executor.core.params import (
+    Guard,
+    LearnedRegime,
+    Limits,
+    Params,
+    Regime,
+    Selector,
+    Session,
+    Sizing,
+    Tuning,
+)
 from executor.core.recording import Recording, Tape
 from executor.core.replay import Replayed, played, replay
 from executor.core.state import new_state
@@ -84,6 +94,7 @@ def book(bars: int) -> tuple[list[Tape], Params]:
         interval_ms=INTERVAL_MS,
         instruments={symbol: instrument(symbol) for symbol in SYMBOLS},
         tuning=Tuning(enabled=False),
+        learned_regime=LearnedRegime(enabled=False),
     )
     return list(market.tapes), params
 
