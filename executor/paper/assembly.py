@@ -56,7 +56,7 @@ def _header(settings: Settings, now_ms: int) -> dict[str, Any]:
     """Return what must be the same for a journal to mean the same."""
     return {
         "now_ms": now_ms,
-        "market": "simulated" if settings.folder is None else settings.folder.name,
+        "market": (settings.recordings or "simulated").rstrip("/").rsplit("/", 1)[-1],
         "symbols": sorted(settings.symbols),
         "interval": settings.interval,
         "bars": settings.bars,

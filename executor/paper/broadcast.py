@@ -8,7 +8,7 @@ so that an order never waits for hundreds of klines.
 from collections.abc import Iterator
 
 from executor.paper.exchange import Exchange
-from executor.paper.rest_market import INTERVAL_CODES
+from executor.paper.spans import SPANS
 from executor.paper.topics import (
     book_message,
     kline_message,
@@ -33,8 +33,7 @@ class Broadcast:
             parsed = parse_topic(exchange, topic)
             if parsed is not None and parsed[0] == "kline":
                 _, code, series = parsed
-                length = INTERVAL_CODES[code]
-                message = kline_message(exchange, topic, series, length, (open_ms, now_ms))
+                message = kline_message(exchange, topic, series, SPANS[code], (open_ms, now_ms))
                 if message is not None:
                     exchange.hub.publish(topic, message)
             if number % PORTION == 0:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from executor.paper.schedule import Schedule, schedule_of
+from executor.paper.spans import Span
 from executor.paper.venue.instruments import Instrument, instrument_for
 from features.errors import InputError
 from features.types import Candle, Candles, FloatArray, Funding, IntArray
@@ -143,9 +144,9 @@ def build(
             f"--now {now_ms} is outside the candles of all symbols: give {first + interval_ms} "
             f"to {last - interval_ms}"
         )
-    opens = np.unique(np.concatenate([one.candles.open_ms for one in series.values()]))
     # The bar after the last one is there too, so that every close is followed by an opening.
-    opens = opens[(opens >= now_ms) & (opens < last)]
+    streamed = (one.candles.open_ms for one in series.values())
+    opens = np.unique(np.concatenate([t[slice(*t.searchsorted((now_ms, last)))] for t in streamed]))
     if bars is not None:
         if opens.size < bars:
             raise InputError(f"--bars {bars}: only {opens.size} bars lie at or after --now")
@@ -177,24 +178,23 @@ class Window:
 
 def visible(
     series: Series,
-    interval_ms: int,
+    span: Span,
     window: Window,
     now_ms: int,
     running: Running | None = None,
 ) -> Candles:
-    """Return the bars of ``interval_ms`` in ``window`` as seen at ``now_ms``, ascending.
+    """Return the bars of ``span`` in ``window`` as seen at ``now_ms``, ascending.
 
     As the venue does it: ``start`` alone gives the first bars from it on, anything else the last
     bars up to ``end``. The running bar shows what has happened of it so far.
-    ``interval_ms`` must be a multiple of the series' own.
+    ``span`` must be made of the series' own bars.
     """
-    open_ms, factor = series.candles.open_ms, interval_ms // series.candles.interval_ms
+    open_ms, factor = series.candles.open_ms, span.most_ms // series.candles.interval_ms
     begin, stop = 0, int(np.searchsorted(open_ms, now_ms, side="right"))
     if window.start is not None:
-        begin = int(np.searchsorted(open_ms, -(-window.start // interval_ms) * interval_ms))
+        begin = int(np.searchsorted(open_ms, span.ceiling(window.start)))
     if window.end is not None:
-        beyond = (window.end // interval_ms + 1) * interval_ms
-        stop = min(stop, int(np.searchsorted(open_ms, beyond)))
+        stop = min(stop, int(np.searchsorted(open_ms, span.following(window.end))))
     # One bucket more than is wanted, so that the outermost one that is shown is whole.
     reach = window.limit if factor == 1 else (window.limit + 1) * factor
     from_start = window.start is not None and window.end is None
@@ -205,7 +205,7 @@ def visible(
     part = _so_far(series.candles.slice(begin, max(begin, stop)), now_ms, running)
     if factor == 1:
         return part
-    whole = added_up(part, interval_ms)
+    whole = added_up(part, span)
     first = 0 if from_start else max(0, whole.n - window.limit)
     return whole.slice(first, min(whole.n, first + window.limit))
 
@@ -256,25 +256,17 @@ def bar_at(series: Series, open_ms: int, now_ms: int, running: Running | None) -
     )
 
 
-def added_up(candles: Candles, interval_ms: int) -> Candles:
-    """Return ``candles`` added up to bars of ``interval_ms``, a multiple of their own."""
-    buckets = candles.open_ms // interval_ms
-    starts = np.flatnonzero(np.diff(buckets, prepend=-1))
+def added_up(candles: Candles, span: Span) -> Candles:
+    """Return ``candles`` added up to those of ``span``, which is made of their length."""
+    begins = span.starts(candles.open_ms)
+    starts = np.flatnonzero(np.diff(begins, prepend=-1))
     if not starts.size:
-        return Candles(
-            interval_ms=interval_ms,
-            open_ms=candles.open_ms,
-            open=candles.open,
-            high=candles.high,
-            low=candles.low,
-            close=candles.close,
-            volume=candles.volume,
-        )
+        return replace(candles, interval_ms=span.most_ms)
     ends = np.append(starts[1:], candles.n) - 1
     volume: FloatArray = np.add.reduceat(candles.volume, starts)
     return Candles(
-        interval_ms=interval_ms,
-        open_ms=buckets[starts] * interval_ms,
+        interval_ms=span.most_ms,
+        open_ms=begins[starts],
         open=candles.open[starts],
         high=np.maximum.reduceat(candles.high, starts),
         low=np.minimum.reduceat(candles.low, starts),

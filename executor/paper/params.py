@@ -17,6 +17,7 @@ from executor.paper.venue.orders import ZERO
 FIELDS_MAX = 100
 NUMBER_LENGTH_MAX = 40
 INTEGER_MAX = 1 << 62
+TIME_MS_MAX = 253_402_300_800_000
 
 
 def json_of(text: str) -> Any:
@@ -88,6 +89,11 @@ class Params:
         if abs(number) > INTEGER_MAX:
             raise _refuse(name, "invalid")
         return number
+
+    def time_or_none(self, name: str) -> int | None:
+        """Return UTC ms, or None where it is absent; nothing lies before 1970 or beyond 9999."""
+        found = self.integer_or_none(name)
+        return None if found is None else max(0, min(found, TIME_MS_MAX))
 
     def decimal(self, name: str) -> Decimal:
         """Return a number; zero where it is absent."""

@@ -29,11 +29,7 @@ def read_candles(folder: Path, symbol: str, interval: str, interval_ms: int) -> 
         Where the folder, the file or a column is missing or unusable.
     """
     path = _find(folder, symbol, interval)
-    frame = _read(path, CANDLE_COLUMNS)
-    open_ms = frame["timestamp"].to_numpy().astype(np.int64)
-    columns = {name: frame[name].to_numpy().astype(np.float64) for name in CANDLE_COLUMNS[1:]}
-    _check(path, open_ms, columns, interval, interval_ms)
-    return Candles(interval_ms=interval_ms, open_ms=open_ms, **columns)
+    return checked_candles(path.name, _read(path, CANDLE_COLUMNS), interval, interval_ms)
 
 
 def read_funding(folder: Path, symbol: str) -> Funding:
@@ -41,7 +37,12 @@ def read_funding(folder: Path, symbol: str) -> Funding:
     path = folder / f"{symbol}-funding.parquet"
     if not path.is_file():
         return Funding(time_ms=np.empty(0, np.int64), rate=np.empty(0, np.float64))
-    frame = _read(path, FUNDING_COLUMNS)
+    return checked_funding(path.name, _read(path, FUNDING_COLUMNS))
+
+
+def checked_funding(name: str, frame: pl.DataFrame) -> Funding:
+    """Return the settlements of ``frame``, or refuse them by ``name``."""
+    _demand_whole(name, frame)
     funding = Funding(
         time_ms=frame["timestamp"].to_numpy().astype(np.int64),
         rate=frame["funding_rate"].to_numpy().astype(np.float64),
@@ -49,7 +50,7 @@ def read_funding(folder: Path, symbol: str) -> Funding:
     try:
         check_funding(funding)
     except InputError as error:
-        raise InputError(f"{path.name}: {error}") from error
+        raise InputError(f"{name}: {error}") from error
     return funding
 
 
@@ -83,30 +84,32 @@ def _read(path: Path, wanted: tuple[str, ...]) -> pl.DataFrame:
     for name, kind in frame.schema.items():
         if not kind.is_numeric():
             raise InputError(f"{path.name}: column {name!r} is {kind}, not a number")
-    if frame.null_count().sum_horizontal()[0]:
-        raise InputError(f"{path.name} holds empty cells; fill or drop those rows")
     return frame.sort("timestamp")
 
 
-def _check(
-    path: Path,
-    open_ms: np.ndarray[tuple[int], np.dtype[np.int64]],
-    columns: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]],
-    interval: str,
-    interval_ms: int,
-) -> None:
+def _demand_whole(name: str, frame: pl.DataFrame) -> None:
+    if frame.height and frame.null_count().sum_horizontal()[0]:
+        raise InputError(f"{name} holds empty cells; fill or drop those rows")
+
+
+def checked_candles(name: str, frame: pl.DataFrame, interval: str, interval_ms: int) -> Candles:
+    """Return the candles of ``frame``, sorted by time, or refuse them by ``name``."""
+    _demand_whole(name, frame)
+    open_ms = frame["timestamp"].to_numpy().astype(np.int64)
     if not open_ms.size:
-        raise InputError(f"{path.name} holds no bar")
+        raise InputError(f"{name} holds no bar")
     if np.any(np.diff(open_ms) <= 0):
-        raise InputError(f"{path.name} holds a bar twice; keep one row a timestamp")
+        raise InputError(f"{name} holds a bar twice; keep one row a timestamp")
     if np.any(open_ms % interval_ms):
-        raise InputError(f"{path.name}: timestamps are not multiples of {interval} (bar open, ms)")
+        raise InputError(f"{name}: timestamps are not multiples of {interval} (bar open, ms)")
+    columns = {key: frame[key].to_numpy().astype(np.float64) for key in CANDLE_COLUMNS[1:]}
     values = np.stack(list(columns.values()))
     if not np.all(np.isfinite(values)) or np.any(values[:4] <= 0) or np.any(values[4] < 0):
-        raise InputError(f"{path.name} holds prices that are not above zero or not finite")
+        raise InputError(f"{name} holds prices that are not above zero or not finite")
     bad = (columns["high"] < np.maximum(columns["open"], columns["close"])) | (
         columns["low"] > np.minimum(columns["open"], columns["close"])
     )
     if np.any(bad):
         row = int(np.flatnonzero(bad)[0])
-        raise InputError(f"{path.name}: row {row} has a high or low inside its open and close")
+        raise InputError(f"{name}: row {row} has a high or low inside its open and close")
+    return Candles(interval_ms=interval_ms, open_ms=open_ms, **columns)

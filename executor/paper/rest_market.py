@@ -12,24 +12,9 @@ from executor.paper.exchange import Exchange
 from executor.paper.listings import instrument_row
 from executor.paper.market import Series, Window, visible
 from executor.paper.replies import Row, text
+from executor.paper.spans import DAY_MS, HOUR_MS, SPANS, Span, span_of
 from executor.paper.venue.errors import PARAMS_ERROR, VenueError
 
-DAY_MS = 86_400_000
-HOUR_MS = 3_600_000
-INTERVAL_CODES = {
-    "1": 60_000,
-    "3": 180_000,
-    "5": 300_000,
-    "15": 900_000,
-    "30": 1_800_000,
-    "60": HOUR_MS,
-    "120": 2 * HOUR_MS,
-    "240": 4 * HOUR_MS,
-    "360": 6 * HOUR_MS,
-    "720": 12 * HOUR_MS,
-    "D": DAY_MS,
-}
-CODES = {length: code for code, length in INTERVAL_CODES.items()}
 KLINES_MAX = 1000
 
 
@@ -57,20 +42,21 @@ def instruments(call: Call) -> Row:
 def kline(call: Call) -> Row:
     """Return candles, newest first."""
     series = call.series()
-    length = call.params.choice("interval", INTERVAL_CODES)
+    span: Span = call.params.choice("interval", SPANS)
     own = call.exchange.market.interval_ms
-    if length % own:
+    if not span.is_made_of(own):
+        least = span_of(own).code
         raise VenueError(
-            PARAMS_ERROR, f"params error: interval invalid: {CODES[own]} minutes or a multiple"
+            PARAMS_ERROR, f"params error: interval invalid: {least} minutes or a multiple"
         )
     window = Window(
-        start=call.params.integer_or_none("start"),
-        end=call.params.integer_or_none("end"),
+        start=call.params.time_or_none("start"),
+        end=call.params.time_or_none("end"),
         limit=call.params.limit(200, KLINES_MAX),
     )
     now = call.exchange.state.now_ms
     running = call.exchange.running.get(series.instrument.symbol)
-    candles = visible(series, length, window, now, running)
+    candles = visible(series, span, window, now, running)
     places = series.instrument.places
     rows = [
         [
@@ -212,7 +198,7 @@ def recent_trades(call: Call) -> Row:
     series = call.series()
     now = call.exchange.state.now_ms
     own = call.exchange.market.interval_ms
-    candles = visible(series, own, Window(limit=call.params.limit(60, KLINES_MAX)), now)
+    candles = visible(series, span_of(own), Window(limit=call.params.limit(60, KLINES_MAX)), now)
     symbol = series.instrument.symbol
     rows = [
         {

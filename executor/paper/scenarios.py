@@ -5,7 +5,7 @@ come with it. Never touches recorded candles: what was real stays as it was. Rul
 function of the market it is given; nothing is drawn here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,30 +44,40 @@ def parse_scenario(text: str) -> Scenario:
     return Scenario(name=name, symbol=symbol, bar=int(bar))
 
 
-def applied(
-    scenario: Scenario, recorded: list[Recorded], now_ms: int, bars: int
-) -> tuple[list[Recorded], list[Fault]]:
-    """Return the market with a scenario in it, and the faults that belong to it."""
-    symbols = [one.symbol for one in recorded]
+def _bar(scenario: Scenario, bars: int) -> int:
+    """Return the streamed bar, from 1 on, at which a scenario begins."""
+    return scenario.bar or max(1, bars // 4)
+
+
+def bent(scenario: Scenario, one: Recorded, now_ms: int, bars: int) -> Recorded:
+    """Return a symbol with a scenario in it, where it is about that symbol."""
+    if scenario.symbol not in ("", one.symbol):
+        return one
+    first = int(np.searchsorted(one.candles.open_ms, now_ms)) + _bar(scenario, bars) - 1
+    return SCENARIOS[scenario.name](one, first)
+
+
+def planned(scenario: Scenario, symbols: Collection[str], bars: int) -> list[Fault]:
+    """Return the faults that belong to a scenario.
+
+    Raises
+    ------
+    InputError
+        Where it is about a symbol or a bar that the market does not have.
+    """
     if scenario.symbol and scenario.symbol not in symbols:
         raise InputError(unknown_name("symbol", scenario.symbol, symbols))
-    bar = scenario.bar or max(1, bars // 4)
+    bar = _bar(scenario, bars)
     if bar > bars:
         raise InputError(f"--scenario {scenario.name}: only {bars} bars are streamed, not {bar}")
-    bent: list[Recorded] = []
-    for one in recorded:
-        chosen = scenario.symbol in ("", one.symbol)
-        first = int(np.searchsorted(one.candles.open_ms, now_ms)) + bar - 1
-        bent.append(SCENARIOS[scenario.name](one, first) if chosen else one)
-    chosen_symbols = [s for s in symbols if scenario.symbol in ("", s)]
-    faults = [f for s in chosen_symbols for f in _faults(scenario.name, s, bar, bars)]
-    return bent, faults
-
-
-def _faults(name: str, symbol: str, bar: int, bars: int) -> list[Fault]:
-    """Return what the venue does: a delisting lets only reduce, then closes everything."""
-    if name != "delisting":
+    chosen = [symbol for symbol in sorted(symbols) if scenario.symbol in ("", symbol)]
+    if scenario.name != "delisting":
         return []
+    return [fault for symbol in chosen for fault in _delisted(symbol, bar, bars)]
+
+
+def _delisted(symbol: str, bar: int, bars: int) -> list[Fault]:
+    """Return what the venue does at a delisting: lets only reduce, then closes everything."""
     end = min(bars, bar + DELISTING_BARS)
     only_reduce = {"status": "ReduceOnly"}
     return [

@@ -7,6 +7,7 @@ the machine.
 
 import argparse
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -24,7 +25,7 @@ START_MS = 1_735_689_600_000  # 2025-01-01, where a simulated market begins to t
 KNOWN_SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "XRPUSDT", "DOGEUSDT", "ADAUSDT")
 DESCRIPTION = """\
 A Bybit v5 exchange on localhost: REST and websockets that unmodified ccxt trades against.
-It replays real candles (--market replay:FOLDER) or makes a market up (--market simulated)."""
+It replays recorded candles (--market replay:FOLDER) or makes a market up (--market simulated)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,8 @@ class AccountSettings:
 class Settings:
     """The whole configuration of one run; ``speed`` is 0 in lockstep, else market s a wall s."""
 
-    folder: Path | None
+    recordings: str | None
+    venue: str
     symbols: tuple[str, ...]
     interval: str
     interval_ms: int
@@ -86,8 +88,22 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add = parser.add_argument
-    add("--market", default=SIMULATED, help="simulated, or replay:FOLDER of SYMBOL-15m.parquet")
+    _add_market(parser.add_argument_group("market").add_argument)
+    _add_trading(parser.add_argument_group("trading").add_argument)
+    _add_faults(parser.add_argument_group("what happens and what fails").add_argument)
+    _add_server(parser.add_argument_group("server and files").add_argument)
+    return parser
+
+
+def _add_market(add: Callable[..., object]) -> None:
+    add(
+        "--market",
+        default=SIMULATED,
+        metavar="MARKET",
+        help="simulated (default), or replay:WHERE: a folder of SYMBOL-15m.parquet files, or a "
+        "lake, which is a folder too or an address such as s3://bucket/lake",
+    )
+    add("--venue", default="", help="whose candles, where a lake has those of several venues")
     add("--symbols", default="BTCUSDT,ETHUSDT,SOLUSDT", help="venue ids, separated by commas")
     add("--interval", default="15m", help="bar length (default 15m)")
     add(
@@ -101,31 +117,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--bars", type=int, help="bars to stream (default: all of a replay, 1000 simulated)")
     add("--history", type=int, default=5000, help="simulated bars before --now (default 5000)")
     add("--seed", type=int, default=1, help="seed of the simulated market and of all ids")
-    add("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
-    add("--port", type=int, default=8790, help="port, 0 for any free one (default 8790)")
     add("--speed", default="1", help="market seconds a second, or lockstep (default 1)")
     add("--clients", type=int, default=1, help="clients a lockstep waits for (default 1)")
+
+
+def _add_trading(add: Callable[..., object]) -> None:
     add("--taker-fee", type=float, default=0.00055, help="fraction (default 0.00055)")
     add("--maker-fee", type=float, default=0.0002, help="fraction (default 0.0002)")
     add("--slippage-base", type=float, default=0.0001, help="fraction of the price")
     add("--slippage-volatility", type=float, default=0.1, help="per unit of bar volatility")
     add("--participation", type=float, default=0.0, help="share of a bar's volume; 0: no limit")
-    add(
-        "--rate-limits",
-        choices=("auto", "bybit", "none"),
-        default="auto",
-        help="refuse what Bybit would (auto: at speed 1)",
-    )
-    add(
-        "--scenario",
-        action="append",
-        default=[],
-        metavar="NAME[:SYMBOL[:BAR]]",
-        help=f"what happens in a simulated market: {', '.join(SCENARIOS)}",
-    )
-    add("--fault-seed", type=int, default=0, help="seed of the random faults")
-    add("--fault-rate", type=float, default=0.0, help="share of requests and messages that fail")
-    add("--faults", type=Path, metavar="FILE", help="JSON list of planned faults")
     add("--balance", default="10000", help="first deposit in USDT (default 10000)")
     add("--api-key", default="paper", help="key of the first account (default paper)")
     add("--api-secret", default="paper", help="secret of the first account (default paper)")
@@ -136,9 +137,32 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME:KEY:SECRET:BALANCE",
         help="one more account; may be given several times",
     )
+
+
+def _add_faults(add: Callable[..., object]) -> None:
+    add(
+        "--scenario",
+        action="append",
+        default=[],
+        metavar="NAME[:SYMBOL[:BAR]]",
+        help=f"what happens in a simulated market: {', '.join(SCENARIOS)}",
+    )
+    add("--faults", type=Path, metavar="FILE", help="JSON list of planned faults")
+    add("--fault-seed", type=int, default=0, help="seed of the random faults")
+    add("--fault-rate", type=float, default=0.0, help="share of requests and messages that fail")
+    add(
+        "--rate-limits",
+        choices=("auto", "bybit", "none"),
+        default="auto",
+        help="refuse what Bybit would (auto: at speed 1)",
+    )
+
+
+def _add_server(add: Callable[..., object]) -> None:
+    add("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    add("--port", type=int, default=8790, help="port, 0 for any free one (default 8790)")
     add("--event-log", type=Path, metavar="FILE", help="write every venue event as a JSON line")
     add("--journal", type=Path, metavar="FILE", help="go on where this file ends; kept up to date")
-    return parser
 
 
 def parse(arguments: list[str]) -> Settings:
@@ -153,14 +177,14 @@ def parse(arguments: list[str]) -> Settings:
     symbols = tuple(part.strip().upper() for part in given.symbols.split(",") if part.strip())
     if not symbols or len(set(symbols)) != len(symbols):
         raise InputError(f"--symbols {given.symbols!r} names none or one twice; give BTCUSDT,…")
-    folder = _folder(given.market)
+    recordings = _recordings(given.market)
     for symbol in symbols:
         is_linear = symbol.endswith("USDT") and symbol != "USDT" and symbol.isalnum()
-        if folder is None and not is_linear:
+        if recordings is None and not is_linear:
             raise InputError(unknown_name("linear USDT symbol", symbol, KNOWN_SYMBOLS))
     _check_numbers(given)
     scenarios = tuple(parse_scenario(text) for text in given.scenario)
-    if scenarios and folder is not None:
+    if scenarios and recordings is not None:
         raise InputError("--scenario bends a simulated market only; a replay shows what was")
     speed = _speed(given.speed)
     first = AccountSettings(
@@ -170,7 +194,8 @@ def parse(arguments: list[str]) -> Settings:
         balance=_balance(given.balance),
     )
     return Settings(
-        folder=folder,
+        recordings=recordings,
+        venue=given.venue,
         symbols=symbols,
         interval=given.interval,
         interval_ms=interval_ms(given.interval),
@@ -216,11 +241,12 @@ def _check_numbers(given: argparse.Namespace) -> None:
         raise InputError(f"--port is {given.port}; give 0 to 65535")
 
 
-def _folder(market: str) -> Path | None:
+def _recordings(market: str) -> str | None:
     if market == SIMULATED:
         return None
-    if market.startswith(REPLAY) and market != REPLAY:
-        return Path(market.removeprefix(REPLAY)).expanduser()
+    where = market.removeprefix(REPLAY)
+    if market.startswith(REPLAY) and where:
+        return where if "://" in where else str(Path(where).expanduser())
     raise InputError(f"{unknown_name('market', market, [SIMULATED])}; or replay:FOLDER")
 
 

@@ -6,16 +6,18 @@ a simulated market is a function of its seed, its symbols and its length.
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from executor.paper.clock import Clock
 from executor.paper.faults import Fault, fault_of
-from executor.paper.market import Market, Recorded, Series, build, on_tick
+from executor.paper.lake import Lake, is_lake
+from executor.paper.market import Market, Recorded, build, on_tick
 from executor.paper.params import Params
 from executor.paper.parquet import read_candles, read_funding
-from executor.paper.scenarios import HALT_BARS, applied
+from executor.paper.scenarios import HALT_BARS, bent, planned
 from executor.paper.settings import START_MS, Settings
 from executor.paper.venue.errors import VenueError
 from features.errors import InputError
@@ -30,7 +32,7 @@ def standing_at(settings: Settings, clock: Clock) -> int | None:
     A simulated market stands in the present when it goes by the clock, and always at the same time
     in lockstep.
     """
-    if settings.now_ms is not None or settings.folder is not None:
+    if settings.now_ms is not None or settings.recordings is not None:
         return settings.now_ms
     wall = clock.now_ms()
     return START_MS if settings.speed == 0.0 else wall - wall % settings.interval_ms
@@ -40,25 +42,20 @@ def load(settings: Settings, now_ms: int | None) -> tuple[Market, list[Fault]]:
     """Return the market that ``settings`` ask for, standing at ``now_ms``, and its own faults."""
     faults: list[Fault] = []
     bars = settings.bars
-    if settings.folder is not None:
-        recorded = _replayed(settings, settings.folder)
+    if settings.recordings is not None:
+        recorded = _replayed(settings, settings.recordings)
     else:
         begin_ms = START_MS if now_ms is None else now_ms
         bars = bars or SIMULATED_BARS
-        recorded = _simulated(settings, begin_ms, bars)
         for scenario in settings.scenarios:
-            recorded, more = applied(scenario, recorded, begin_ms, bars)
-            faults.extend(more)
-    recorded.sort(key=lambda one: one.symbol, reverse=True)
-    series: dict[str, Series] = {}
-    while recorded:  # one by one, so that hundreds of symbols are never held twice
-        one = recorded.pop()
-        series[one.symbol] = on_tick(one)
+            faults += planned(scenario, settings.symbols, bars)
+        recorded = _simulated(settings, begin_ms, bars)
+    series = {one.symbol: on_tick(one) for one in recorded}
     market = build(series, settings.interval, settings.interval_ms, now_ms, bars)
     return market, faults
 
 
-def _simulated(settings: Settings, now_ms: int, bars: int) -> list[Recorded]:
+def _simulated(settings: Settings, now_ms: int, bars: int) -> Iterator[Recorded]:
     symbols = sorted(settings.symbols)
     made = simulate_market(
         np.random.default_rng(settings.seed),
@@ -69,21 +66,25 @@ def _simulated(settings: Settings, now_ms: int, bars: int) -> list[Recorded]:
         interval_ms=settings.interval_ms,
         start_ms=now_ms - settings.history * settings.interval_ms,
     )
-    return [
-        Recorded(symbol=symbol, candles=one.candles, funding=one.funding)
-        for symbol, one in zip(symbols, made, strict=True)
-    ]
+    for symbol in symbols:
+        made_up = made.pop(0)  # hundreds of symbols must not be held twice
+        one = Recorded(symbol=symbol, candles=made_up.candles, funding=made_up.funding)
+        for scenario in settings.scenarios:
+            one = bent(scenario, one, now_ms, bars)
+        yield one
 
 
-def _replayed(settings: Settings, folder: Path) -> list[Recorded]:
-    return [
-        Recorded(
-            symbol=symbol,
-            candles=read_candles(folder, symbol, settings.interval, settings.interval_ms),
-            funding=read_funding(folder, symbol),
-        )
-        for symbol in settings.symbols
-    ]
+def _replayed(settings: Settings, where: str) -> Iterator[Recorded]:
+    interval, length_ms = settings.interval, settings.interval_ms
+    lake = Lake(where, settings.venue) if is_lake(where) else None
+    for symbol in sorted(settings.symbols):
+        if lake is not None:
+            candles = lake.candles(symbol, interval, length_ms)
+            funding = lake.funding(symbol, interval)
+        else:
+            candles = read_candles(Path(where), symbol, interval, length_ms)
+            funding = read_funding(Path(where), symbol)
+        yield Recorded(symbol=symbol, candles=candles, funding=funding)
 
 
 def planned_faults(path: Path | None) -> list[Fault]:

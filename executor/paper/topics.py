@@ -8,7 +8,8 @@ present and nothing beyond it.
 from executor.paper.exchange import Exchange
 from executor.paper.market import Series, Window, bar_at, visible
 from executor.paper.replies import Row
-from executor.paper.rest_market import CODES, INTERVAL_CODES, book_levels, ticker_row
+from executor.paper.rest_market import book_levels, ticker_row
+from executor.paper.spans import SPANS, Span
 
 DEPTHS = ("1", "50", "200", "1000")
 
@@ -21,8 +22,8 @@ def parse_topic(exchange: Exchange, topic: str) -> tuple[str, str, Series] | Non
         return None
     kind, detail = parts[0], parts[1] if len(parts) == 3 else ""
     if len(parts) == 3 and kind == "kline":
-        length = INTERVAL_CODES.get(detail)
-        known = length is not None and length % exchange.market.interval_ms == 0
+        span = SPANS.get(detail)
+        known = span is not None and span.is_made_of(exchange.market.interval_ms)
     elif len(parts) == 3:
         known = kind == "orderbook" and detail in DEPTHS
     else:
@@ -93,32 +94,33 @@ def trade_message(exchange: Exchange, topic: str, series: Series, volume: float)
 
 
 def kline_message(
-    exchange: Exchange, topic: str, series: Series, length_ms: int, at: tuple[int, int]
+    exchange: Exchange, topic: str, series: Series, span: Span, at: tuple[int, int]
 ) -> Row | None:
-    """Return the bar of ``length_ms`` that holds a base bar, as it stood at a time.
+    """Return the bar of ``span`` that holds a base bar, as it stood at a time.
 
     ``at`` are the base bar's opening and that time. None where the symbol has no such bar.
     """
     open_ms, now = at
     symbol, places = series.instrument.symbol, series.instrument.places
     bar = bar_at(series, open_ms, now, exchange.running.get(symbol))
-    if bar is not None and length_ms != series.candles.interval_ms:
-        window = Window(end=open_ms, limit=1)
-        bars = visible(series, length_ms, window, now, exchange.running.get(symbol))
+    if bar is not None and span.most_ms != series.candles.interval_ms:
+        window = Window(start=span.start(open_ms), end=open_ms, limit=1)
+        bars = visible(series, span, window, now, exchange.running.get(symbol))
         bar = bars.candle(0) if bars.n else None
     if bar is None:
         return None
+    following = span.following(bar.open_ms)
     row = {
         "start": bar.open_ms,
-        "end": bar.open_ms + length_ms - 1,
-        "interval": CODES[length_ms],
+        "end": following - 1,
+        "interval": span.code,
         "open": f"{bar.open:.{places}f}",
         "close": f"{bar.close:.{places}f}",
         "high": f"{bar.high:.{places}f}",
         "low": f"{bar.low:.{places}f}",
         "volume": repr(bar.volume),
         "turnover": f"{bar.volume * bar.close:.4f}",
-        "confirm": bar.open_ms + length_ms <= now,
+        "confirm": following <= now,
         "timestamp": now,
     }
     return {"topic": topic, "type": "snapshot", "ts": exchange.clock.now_ms(), "data": [row]}

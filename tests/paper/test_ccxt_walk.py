@@ -19,6 +19,9 @@ STEP = 900_000
 NOW = START_MS + 3000 * STEP
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 HOUR = 3_600_000
+# The history is 2023-11-15 (a Wednesday) to 2023-12-16; weeks begin on Monday.
+WEEK_MS = [START_MS - 48 * HOUR + 168 * HOUR * k for k in range(5)]
+MONTH_MS = [START_MS - 14 * 24 * HOUR, START_MS + 16 * 24 * HOUR]
 
 
 def market_options(folder: Path) -> tuple[str, ...]:
@@ -91,6 +94,19 @@ async def test_candles_page_as_the_venue_pages(exchange: Any) -> None:
     assert hourly[0][3] == min(bar[3] for bar in quarters)
     assert hourly[0][4] == quarters[3][4]
     assert hourly[0][5] == pytest.approx(sum(bar[5] for bar in quarters))
+    days = await exchange.fetch_ohlcv(BTC, "1d", limit=100)
+    for name, begins in (("1w", WEEK_MS), ("1M", MONTH_MS)):
+        bars = await exchange.fetch_ohlcv(BTC, name)
+        assert [bar[0] for bar in bars] == begins
+        for begin, end, bar in zip(begins, [*begins[1:], NOW + 1], bars, strict=True):
+            within = [day for day in days if begin <= day[0] < end]
+            assert bar[1:5] == [
+                within[0][1],
+                max(day[2] for day in within),
+                min(day[3] for day in within),
+                within[-1][4],
+            ]
+            assert bar[5] == pytest.approx(sum(day[5] for day in within))
     mark = await exchange.fetch_ohlcv(BTC, "15m", since=START_MS, limit=2, params={"price": "mark"})
     assert [bar[4] for bar in mark] == [bar[4] for bar in first[:2]]
     with pytest.raises(rest_ccxt.BadRequest):
@@ -373,7 +389,9 @@ async def test_public_streams(tmp_path: Path) -> None:
         seen: dict[str, list[Any]] = {name: [] for name in names}
         watches: dict[str, Callable[[], Awaitable[Any]]] = {
             "ohlcv": lambda: pro.watch_ohlcv(BTC, "15m"),
-            "many": lambda: pro.watch_ohlcv_for_symbols([[BTC, "15m"], [ETH, "15m"], [ETH, "1h"]]),
+            "many": lambda: pro.watch_ohlcv_for_symbols(
+                [[BTC, "15m"], [ETH, "15m"], [ETH, "1w"], [ETH, "1M"]]
+            ),
             "ticker": lambda: pro.watch_ticker(BTC),
             "book": lambda: pro.watch_order_book(BTC, 50),
             "trades": lambda: pro.watch_trades(ETH),
@@ -381,7 +399,11 @@ async def test_public_streams(tmp_path: Path) -> None:
         tasks = [asyncio.create_task(collect(watches[name], seen[name])) for name in names]
         await until(lambda: min(map(len, seen.values())) >= 6, 15)
         await until(lambda: len({bar[0] for batch in seen["ohlcv"] for bar in batch}) >= 2)
-        await until(lambda: set(pro.ohlcvs[ETH]) == {"15m", "1h"})
+        await until(lambda: set(pro.ohlcvs[ETH]) == {"15m", "1w", "1M"})
+        assert (pro.ohlcvs[ETH]["1w"][-1][0], pro.ohlcvs[ETH]["1M"][-1][0]) == (
+            WEEK_MS[-1],
+            MONTH_MS[-1],
+        )
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

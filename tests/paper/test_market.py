@@ -1,6 +1,7 @@
 """The market: what is read, what is put on a tick, what is visible when, and how bars add up."""
 
 import math
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from executor.paper.market import (
 from executor.paper.parquet import read_candles, read_funding
 from executor.paper.settings import parse
 from executor.paper.sources import load, standing_at
+from executor.paper.spans import SPANS, span_of
 from executor.paper.venue.instruments import instrument_for, risk_tiers, tick_of
 from executor.paper.volatility import VolatilityStream
 from features.errors import InputError
@@ -114,7 +116,7 @@ def test_pages_are_those_of_the_venue(
         if (low_ms is None or t >= low_ms) and (high_ms is None or t <= high_ms)
     ]
     wanted = wanted[:limit] if low_ms is not None and high_ms is None else wanted[-limit:]
-    got = visible(series, length, Window(start=low_ms, end=high_ms, limit=limit), now_ms)
+    got = visible(series, span_of(length), Window(start=low_ms, end=high_ms, limit=limit), now_ms)
     rows = list(zip(got.open_ms, got.open, got.high, got.low, got.close, got.volume, strict=True))
     assert [row[0] for row in rows] == [row[0] for row in wanted]
     assert rows == [pytest.approx(row) for row in wanted]
@@ -124,18 +126,102 @@ def test_the_running_bar_shows_what_has_happened() -> None:
     series = on_tick(Recorded(symbol="BTCUSDT", candles=candles(10), funding=no_funding()))
     now = START_MS + 5 * STEP
     running = Running(open_ms=now, high=120.0, low=80.0, close=99.0, volume=3.0)
-    last = visible(series, STEP, Window(limit=1), now + 60_000, running)
+    last = visible(series, span_of(STEP), Window(limit=1), now + 60_000, running)
     assert (last.high[0], last.low[0], last.close[0], last.volume[0]) == (120.0, 80.0, 99.0, 3.0)
-    hour = visible(series, 4 * STEP, Window(limit=1), now + 60_000, running)
+    hour = visible(series, span_of(4 * STEP), Window(limit=1), now + 60_000, running)
     assert hour.high[0] == 120.0
     assert hour.volume[0] == series.candles.volume[4] + 3.0
 
 
 def test_bars_add_up_by_the_clock_not_by_count() -> None:
     bars = candles(7, start_ms=START_MS + 3 * STEP)
-    hours = added_up(bars, 4 * STEP)
+    hours = added_up(bars, span_of(4 * STEP))
     assert list(hours.open_ms) == [START_MS, START_MS + 4 * STEP, START_MS + 8 * STEP]
     assert list(hours.volume) == [1.0, 2.0 + 3 + 4 + 5, 6.0 + 7]
+
+
+DAY_MS = 86_400_000
+
+
+def daily(count: int, first_day: int) -> Candles:
+    rows = np.array(wandering(5, count))
+    return Candles(
+        interval_ms=DAY_MS,
+        open_ms=DAY_MS * (first_day + np.arange(count, dtype=np.int64)),
+        open=rows[:, 0],
+        high=rows[:, 1],
+        low=rows[:, 2],
+        close=rows[:, 3],
+        volume=np.arange(1.0, count + 1),
+    )
+
+
+def begins(code: str, time_ms: int) -> int:
+    """The calendar's answer, by the standard library."""
+    day = datetime.fromtimestamp(time_ms / 1000, UTC).date()
+    first = day.replace(day=1) if code == "M" else day - timedelta(days=day.weekday())
+    return int(datetime(first.year, first.month, first.day, tzinfo=UTC).timestamp()) * 1000
+
+
+@given(
+    code=st.sampled_from(("W", "M")),
+    count=st.integers(1, 200),
+    first_day=st.integers(31, 20_000),
+    limit=st.integers(1, 9),
+    start=st.one_of(st.none(), st.integers(-40, 240)),
+    end=st.one_of(st.none(), st.integers(-40, 240)),
+    seen=st.integers(1, 200),
+)
+def test_weeks_and_months_are_those_of_the_calendar(
+    code: str,
+    count: int,
+    first_day: int,
+    limit: int,
+    start: int | None,
+    end: int | None,
+    seen: int,
+) -> None:
+    """Against bars put into their week or month one by one."""
+    raw = daily(count, first_day)
+    series = on_tick(Recorded(symbol="BTCUSDT", candles=raw, funding=no_funding()))
+    now_ms = DAY_MS * (first_day + min(seen, count))
+    whole: dict[int, list[float]] = {}
+    for k in range(min(seen, count)):
+        bar = series.candles.candle(k)
+        one = whole.setdefault(
+            begins(code, bar.open_ms), [bar.open, bar.high, bar.low, bar.close, 0.0]
+        )
+        one[1:4] = max(one[1], bar.high), min(one[2], bar.low), bar.close
+        one[4] += bar.volume
+    if seen < count:
+        bar = series.candles.candle(seen)
+        one = whole.setdefault(begins(code, bar.open_ms), [bar.open] * 4 + [0.0])
+        one[1:4] = max(one[1], bar.open), min(one[2], bar.open), bar.open
+    low = None if start is None else DAY_MS * (first_day + start) + 1
+    high = None if end is None else max(0, DAY_MS * (first_day + end) - 1)
+    rows = [
+        (t, *values)
+        for t, values in sorted(whole.items())
+        if (low is None or t >= low) and (high is None or t <= high)
+    ]
+    rows = rows[:limit] if low is not None and high is None else rows[-limit:]
+    window = Window(start=None if low is None else max(0, low), end=high, limit=limit)
+    got = visible(series, SPANS[code], window, now_ms)
+    shown = zip(got.open_ms, got.open, got.high, got.low, got.close, got.volume, strict=True)
+    assert list(shown) == [pytest.approx(row) for row in rows]
+
+
+@pytest.mark.parametrize("code", sorted(SPANS))
+@given(time_ms=st.integers(0, 253_402_300_800_000))
+def test_every_time_lies_in_one_candle_of_each_length(code: str, time_ms: int) -> None:
+    span = SPANS[code]
+    begin, following = span.start(time_ms), span.following(time_ms)
+    assert begin <= time_ms < following
+    assert span.start(following) == following
+    assert span.start(following - 1) == begin
+    assert span.ceiling(begin) == begin
+    assert span.ceiling(begin + 1) == following
+    assert 28 * span.most_ms <= 31 * (following - begin) <= 31 * span.most_ms
 
 
 @pytest.mark.parametrize(

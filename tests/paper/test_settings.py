@@ -14,7 +14,7 @@ from tests.support.paper import ROOT, START_MS, paper_program, wandering, write_
 
 def test_defaults_make_a_simulated_market_at_real_speed() -> None:
     settings = parse([])
-    assert settings.folder is None
+    assert settings.recordings is None
     assert settings.symbols == ("BTCUSDT", "ETHUSDT", "SOLUSDT")
     assert (settings.interval_ms, settings.speed, settings.limited) == (900_000, 1.0, True)
     (account,) = settings.accounts
