@@ -137,7 +137,8 @@ class Trader:
             case CandlePushed() | BarsReady() if self.closing:
                 pass
             case CandlePushed():
-                self.openings += item.candle.open_ms == self.state.close_ms
+                asks = item.candle.open_ms == self.state.close_ms and not item.confirmed
+                self.openings += asks
                 self._feed.on_candle(item)
                 self._closes()
             case BarsReady():

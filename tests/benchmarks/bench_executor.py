@@ -1,9 +1,10 @@
 """The executor as a program: from the kline frame on the socket to the order on the socket.
 
 As a program, ``python -m tests.benchmarks.bench_executor CASE FOLDER``, it serves the paper
-exchange in its own event loop: one clock reads when a frame leaves and when the order that it led
-to arrives. Everything between is the executor's: parsing, features, decision, the journal's fsync,
-signing. Waits are wall time, so what else runs on the machine is in them; the fsync stands beside.
+exchange in its own event loop: one clock reads when a frame leaves and when the bytes of the order
+that it led to arrive. Everything between is the executor's: parsing, features, decision, the
+journal's fsync, signing. Waits are wall time, so what else runs on the machine is in them; the
+fsync stands beside.
 """
 
 import asyncio
@@ -11,13 +12,14 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
+from aiohttp.web_protocol import RequestHandler
 
 from executor.core.bundle import pack
 from tests.benchmarks.bench_paper import percentile
@@ -39,7 +41,9 @@ from tests.support.servers import started
 
 HISTORY = 2_000
 BARS, BARS_WIDE, IDLE_SECONDS = 1_000, 40, 20.0
+REST_SECONDS = 0.06  # between bars: more orders a second than the venue takes would wait for it
 PLACE = "/v5/order/create"
+PLACE_BYTES = f"POST {PLACE}".encode()
 WIDE, IDLE = 200, 50
 
 
@@ -73,10 +77,11 @@ class Stopwatch:
 
     def listen(self, paper: PaperHere) -> None:
         """Stand in the way of what the exchange sends and takes, without changing it."""
-        hub, conductor, commands = paper.exchange.hub, paper.conductor, paper.commands
+        hub, conductor = paper.exchange.hub, paper.conductor
         hub.publish = partial(self._sent, hub.publish)  # type: ignore[method-assign]  # stands in the way
         conductor.acknowledge = partial(self._done, conductor.acknowledge)  # type: ignore[method-assign]  # likewise
-        commands.call = partial(self._called, commands.call)  # type: ignore[method-assign]  # likewise
+        RequestHandler.data_received = self._received(RequestHandler.data_received)  # type: ignore[method-assign]  # likewise
+        conductor.pace.begin = partial(self._rested, conductor.pace.begin)  # type: ignore[method-assign]  # likewise
 
     def _sent(self, publish: Callable[..., None], topic: str, message: Any) -> None:
         if topic.startswith("kline"):
@@ -86,10 +91,17 @@ class Stopwatch:
             self.last = now
         publish(topic, message)
 
-    def _called(self, call: Callable[..., Any], path: str, *more: Any) -> Any:
-        if path == PLACE:
-            self.step.append(time.perf_counter())
-        return call(path, *more)
+    async def _rested(self, begin: Callable[[int], Awaitable[bool]], open_ms: int) -> bool:
+        await asyncio.sleep(REST_SECONDS)
+        return await begin(open_ms)
+
+    def _received(self, receive: Callable[..., None]) -> Callable[..., None]:
+        def received(handler: "RequestHandler[Any]", data: bytes) -> None:
+            if data.startswith(PLACE_BYTES):
+                self.step.append(time.perf_counter())
+            receive(handler, data)
+
+        return received
 
     def _done(self, acknowledge: Callable[..., bool], *more: Any, **named: Any) -> bool:
         if self.step:
