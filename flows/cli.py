@@ -58,6 +58,12 @@ COMMANDS: Final = (
     ),
     ("retrain", "models:retrain", MODELS, "Ingest, search, train, gate and register a model."),
     (
+        "onboard",
+        "models:onboard",
+        MODELS,
+        "Train a new symbol and join it to a version; the other symbols stay as they are.",
+    ),
+    (
         "backtest",
         "backtest:backtest",
         MODELS,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from prefect import flow
 
+from executor.core.manifest import SINGLE
 from features.catalog import Catalog
 from features.costs import FlatFunding
 from features.errors import InputError
@@ -60,6 +61,7 @@ def dataset(
             "symbols": allowed,
             "interval": step,
             "encoding": settings.model.encoding,
+            "mode": settings.model.mode,
             "days_min": settings.model.history_days_min,
             "flat_funding": settings.model.flat_funding,
             "universe": [ask.since_ms, ask.spans],
@@ -67,7 +69,8 @@ def dataset(
         }
     )
     markets = _markets(lake.at(pin.version), settings, catalog, allowed, ask, left_out, notes)
-    found = make_dataset(catalog, markets, settings.model.encoding)
+    apart = settings.model.mode == SINGLE
+    found = make_dataset(catalog, markets, settings.model.encoding, apart=apart)
     facts = {
         "key": key,
         "venue": where,

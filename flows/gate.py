@@ -78,7 +78,9 @@ def _judged(
     book = ledger(settings)
     manifest = read_json(folder / "draft" / MANIFEST)
     recipe = recipe_key(settings, manifest["feature_schema"])
-    champion = _champion(settings, recipe) if book.is_proven(recipe) else None
+    # A symbol that joins has no champion to be compared with: its own record is judged.
+    is_refit = book.is_proven(recipe) and draft.get("joins") is None
+    champion = _champion(settings, recipe) if is_refit else None
     use = Use(
         recipe=recipe,
         tier=RECIPE_TIER if champion is None else REFIT_TIER,

@@ -82,11 +82,12 @@ def study_key(dataset_key: str, base: Recipe, space: tuple[Dimension, ...], tria
 
 
 def recipe_key(settings: Settings, feature_schema: str) -> str:
-    """Return the key of what the gate proves once: schema, space, exit plan, tuning policy."""
+    """Return the key of what the gate proves once: schema, mode, space, exit plan, tuning."""
     base = base_recipe(settings)
     return key_of(
         {
             "schema": feature_schema,
+            "mode": settings.model.mode,
             "space": [asdict(d) for d in search_space(base)],
             "rule": base.signal.rule,
             "exit_plan": asdict(base.exit_plan),

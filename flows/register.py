@@ -5,22 +5,25 @@ bundle is registered once.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
 
 from executor.core.bundle import MANIFEST, bundle_sha256
+from executor.core.manifest import SINGLE
 from features.errors import InputError
 from flows.clock import now_ms
+from flows.joining import LINEAGE, open_registry, register_joined
 from flows.plan import shelf
-from flows.registry import Registry
 from flows.research.bundling import flat_metrics
 from flows.research.evidence import Evidence
+from flows.research.merging import lineage
 from flows.settings import load_settings
 from flows.shelf import read_folder, read_json
 from flows.showing import run_log, show_link
-from flows.versions import Package
+from flows.versions import Package, Version
 
 
 @flow(name="register")
@@ -33,15 +36,20 @@ def register(model_key: str) -> dict[str, Any]:
         ``name``, ``version``, ``alias``, ``gate``, ``bundle_sha256``, ``page``.
     """
     settings = load_settings()
-    url = settings.services.mlflow_url
-    if url is None:
-        raise InputError("MLFLOW_TRACKING_URI: name the MLflow server; `tribar up` starts one")
+    registry = open_registry(settings)
     folder = shelf(settings).found(model_key)
     bundle = read_folder(folder / "bundle")
     if not bundle:
         raise InputError(f"model {model_key} has no verdict yet; run gate first")
-    registry = Registry(url, settings.registry.model_name)
-    version = registry.register(_package(model_key, folder, bundle))
+    joins = read_json(folder / "draft.json").get("joins")
+
+    def write(files: Mapping[str, bytes]) -> Version:
+        return registry.register(_package(model_key, folder, files))
+
+    if joins is None:
+        version = write(bundle)
+    else:
+        version = register_joined(registry, str(settings.services.mlflow_url), joins, bundle, write)
     registry.challenge(version.version)
     page = registry.page(version.version)
     run_log().info("registered as version %d (%s)", version.version, version.gate)
@@ -57,7 +65,7 @@ def register(model_key: str) -> dict[str, Any]:
     }
 
 
-def _package(model_key: str, folder: Path, bundle: dict[str, bytes]) -> Package:
+def _package(model_key: str, folder: Path, bundle: Mapping[str, bytes]) -> Package:
     """Return all that is written: tags and figures from the bundle, files from the folder."""
     manifest = json.loads(bundle[MANIFEST])
     evidence = Evidence.from_dict(read_json(folder / "evidence.json"))
@@ -86,6 +94,7 @@ def _package(model_key: str, folder: Path, bundle: dict[str, bytes]) -> Package:
             "training_days": f"{manifest['training']['days']:.0f}",
             "training_end_ms": str(manifest["training"]["end_ms"]),
             "model_key": model_key,
+            **({LINEAGE: lineage(bundle)} if manifest["mode"] == SINGLE else {}),
             **headline,
         },
         params=_params(draft["recipe"])

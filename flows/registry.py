@@ -20,6 +20,7 @@ from mlflow import MlflowClient, artifacts
 from mlflow.entities import Metric, Param
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.environment_variables import (
+    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR,
     MLFLOW_HTTP_REQUEST_MAX_RETRIES,
     MLFLOW_HTTP_REQUEST_TIMEOUT,
     MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT,
@@ -46,6 +47,7 @@ class Registry:
         MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(2)  # type: ignore[no-untyped-call]  # mlflow
         MLFLOW_HTTP_REQUEST_TIMEOUT.set(30)  # type: ignore[no-untyped-call]  # mlflow
         MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)  # type: ignore[no-untyped-call]  # mlflow
+        MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)  # type: ignore[no-untyped-call]  # mlflow
         self._url = url
         self._name = name
         self._client = MlflowClient(tracking_uri=url, registry_uri=url)
@@ -78,6 +80,12 @@ class Registry:
         with self._answering():
             found = self._client.search_model_versions(f"name = '{self._name}'")
             return sorted((self._read(v.version) for v in found), key=lambda v: -v.version)
+
+    def tagged(self, key: str, value: str) -> list[Version]:
+        """Return the versions with a tag."""
+        with self._answering():
+            asked = f"name = '{self._name}' and tags.{key} = '{value}'"
+            return [self._read(v.version) for v in self._client.search_model_versions(asked)]
 
     def version(self, which: int | str) -> Version:
         """Return a version by number or alias.

@@ -56,10 +56,7 @@ def retrain(
     """
     settings = load_settings()
     step = interval or settings.data.interval
-    length_ms = interval_ms(step)
-    moment_ms = now_ms() if until is None else _utc_ms(until)
-    end_ms = moment_ms // length_ms * length_ms
-    start_ms = end_ms - (days or settings.data.days) * DAY_MS
+    start_ms, end_ms = window(days or settings.data.days, interval_ms(step), until, now_ms())
     venue = settings.venue.id
     chosen = (
         TrainingSymbols(fetched=symbols, delisted=[])
@@ -68,7 +65,7 @@ def retrain(
     )
     fetched = ingest(chosen.fetched, step, start_ms, end_ms, venue)
     verdicts = quality(chosen.all, step, venue)
-    good = _trainable(verdicts)
+    good = trainable(verdicts)
     prepared = dataset(good, step, start_ms, end_ms, venue)
     searched = search(prepared["key"], trials)
     trained = train(prepared["key"], searched["study"])
@@ -86,7 +83,7 @@ def retrain(
     }
 
 
-def _trainable(verdicts: dict[str, Any]) -> list[str]:
+def trainable(verdicts: dict[str, Any]) -> list[str]:
     """Return the symbols whose candles may be trained on; the others are named in the log."""
     good = []
     for symbol, found in verdicts.items():
@@ -100,6 +97,11 @@ def _trainable(verdicts: dict[str, Any]) -> list[str]:
     return good
 
 
-def _utc_ms(moment: datetime) -> int:
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return int(aware.timestamp() * 1000)
+def window(days: int, length_ms: int, until: datetime | None, at_ms: int) -> tuple[int, int]:
+    """Return the ``days`` before ``until`` (``at_ms`` where not given), on whole bars."""
+    moment_ms = at_ms
+    if until is not None:
+        aware = until if until.tzinfo else until.replace(tzinfo=UTC)
+        moment_ms = int(aware.timestamp() * 1000)
+    end_ms = moment_ms // length_ms * length_ms
+    return end_ms - days * DAY_MS, end_ms

@@ -38,6 +38,7 @@ TITLES: Final = {
     "gate": "Gate",
     "register": "Register",
     "retrain": "Prefect run",
+    "onboard": "Prefect run",
 }
 
 

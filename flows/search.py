@@ -9,6 +9,7 @@ from typing import Any
 from prefect import flow
 
 from flows import study
+from flows.joining import joined_recipe
 from flows.pages import image_page
 from flows.research.figures import search_figure
 from flows.research.verdict import best_trial
@@ -18,8 +19,11 @@ from flows.showing import Progress, run_log, show_page
 
 
 @flow(name="search")
-def search(dataset_key: str, trials: int | None = None) -> dict[str, Any]:
+def search(dataset_key: str, trials: int | None = None, joins: int | None = None) -> dict[str, Any]:
     """Run trials until the study holds as many as wanted.
+
+    New symbols that join a version (``joins``) are tried at its recipe and at points drawn around
+    it, and nothing adapts: the recipe is given, and the gate asks how it does among others.
 
     Returns
     -------
@@ -28,8 +32,12 @@ def search(dataset_key: str, trials: int | None = None) -> dict[str, Any]:
     """
     settings = load_settings()
     log = run_log()
-    total = trials or settings.search.trials
-    job = make_job(settings, dataset_key, total)
+    if joins is None:
+        total = trials or settings.search.trials
+        job = make_job(settings, dataset_key, total)
+    else:
+        total = 1 + settings.search.sobol_trials
+        job = make_job(settings, dataset_key, total, joined_recipe(settings, joins))
     progress = Progress("search", f"study {job.name}")
 
     def tell(record: study.TrialRecord) -> None:
@@ -45,7 +53,10 @@ def search(dataset_key: str, trials: int | None = None) -> dict[str, Any]:
         )
         progress.set(ended, total)
 
-    run_job(settings, dataset_key, job, tell)
+    if joins is None:
+        run_job(settings, dataset_key, job, tell)
+    else:
+        job.work(tell)
     records = study.records(job.found)
     best = records[best_trial([r.result.score for r in records])]
     plot = search_figure([r.result.score for r in records], [r.is_sobol for r in records])

@@ -18,6 +18,7 @@ from flows import study
 from flows.plan import base_recipe, machine, shelf, study_key, study_url, trial_terms
 from flows.processes import Program, spawn
 from flows.research.objective import TrialResult, evaluate
+from flows.research.recipe import Recipe
 from flows.research.space import Dimension, search_space, sobol_points, start_point
 from flows.settings import Settings, load_settings
 from flows.settings_source import process_environment
@@ -60,10 +61,10 @@ class Job:
         return len(study.records(self.found)) >= self.total
 
 
-def make_job(settings: Settings, dataset_key: str, total: int) -> Job:
-    """Return the job of searching on a stored dataset."""
+def make_job(settings: Settings, dataset_key: str, total: int, start: Recipe | None = None) -> Job:
+    """Return the job of searching on a stored dataset, around ``start`` or the settings' recipe."""
     data, _ = load_dataset(shelf(settings).dataset(dataset_key), training_catalog(settings))
-    base, terms = base_recipe(settings), trial_terms(settings, data)
+    base, terms = start or base_recipe(settings), trial_terms(settings, data)
     space = search_space(base)
     name = study_key(dataset_key, base, space, terms)
     sobol = min(settings.search.sobol_trials, total)

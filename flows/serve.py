@@ -24,8 +24,10 @@ from prefect.types.entrypoint import EntrypointType
 from features.errors import InputError
 from flows.clock import monotonic_s
 from flows.ingest import ingest
+from flows.onboard import onboard
 from flows.prefect_api import PrefectApi
 from flows.processes import ProgramError
+from flows.promotion import CHAMPION
 from flows.quality import quality
 from flows.retrain import retrain
 from flows.runs import SERVE_READY
@@ -82,7 +84,7 @@ def wait_for_prefect(settings: Settings) -> str:
 
 
 async def deployments(settings: Settings, api: PrefectApi) -> list[RunnerDeployment]:
-    """Return what is offered: `retrain` by schedule, `ingest`, `quality`, `universe` on demand.
+    """Return what is offered: `retrain` by schedule, the others on demand.
 
     An automatic universe is refreshed by schedule too, and chooses the symbols of the others.
     """
@@ -95,6 +97,7 @@ async def deployments(settings: Settings, api: PrefectApi) -> list[RunnerDeploym
             {"symbols": symbols, "days": data.days, "interval": data.interval},
             schedule.cron,
         ),
+        (onboard, {"joins": CHAMPION, "days": data.days, "interval": data.interval}, ""),
         (ingest, {"symbols": symbols, "interval": data.interval}, ""),
         (quality, {"symbols": symbols, "interval": data.interval}, ""),
         (universe, {}, "" if is_fixed else refresh_cron(settings.universe.refresh_minutes)),

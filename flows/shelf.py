@@ -100,6 +100,7 @@ def save_dataset(folder: Path, dataset: Dataset, facts: Mapping[str, Any]) -> No
         "facts": dict(facts),
         "schema": dataset.catalog.schema_hash,
         "encoding": dataset.encoding,
+        "apart": dataset.apart,
         "correlation": dataset.correlation.tolist(),
         "markets": markets,
     }
@@ -135,6 +136,7 @@ def load_dataset(folder: Path, catalog: Catalog) -> tuple[Dataset, dict[str, Any
         catalog=catalog,
         markets=tuple(markets),
         encoding=index["encoding"],
+        apart=index["apart"],
         correlation=np.array(index["correlation"]),
     )
     return dataset, dict(index["facts"])

@@ -13,14 +13,15 @@ from executor.core.bundle import pack, unpack
 from executor.core.params import Params
 from features.errors import InputError
 from flows import study
+from flows.joining import joined_recipe
 from flows.pages import figures_table, image_page
 from flows.plan import base_recipe, machine, model_key, shelf, study_url, trial_terms
 from flows.report.plots import model_plots
 from flows.research.band import expected_band
 from flows.research.bundling import Origin, draft_manifest, parts
-from flows.research.economics import break_even
 from flows.research.evaluation import evaluate_model
 from flows.research.evidence import Evidence
+from flows.research.fitting import break_even_mean
 from flows.research.market import Dataset
 from flows.research.simulate import foresee, instruments, simulate
 from flows.research.training import train as train_model
@@ -38,8 +39,10 @@ BAND_DAYS, BAND_DRAWS, BAND_BLOCK_DAYS = 90, 4000, 5.0
 
 
 @flow(name="train")
-def train(dataset_key: str, study_name: str) -> dict[str, Any]:
+def train(dataset_key: str, study_name: str, joins: int | None = None) -> dict[str, Any]:
     """Train the study's best point and judge it on the untouched test part.
+
+    Where the model is to join a version (``joins``), the point is that version's own.
 
     Returns
     -------
@@ -53,9 +56,10 @@ def train(dataset_key: str, study_name: str) -> dict[str, Any]:
     records = study.records(study.open_study(study_url(settings), study_name))
     if not records:
         raise InputError(f"study {study_name} has no ended trial; run search first")
-    best = records[best_trial([r.result.score for r in records])]
-    recipe, terms = base_recipe(settings).with_point(best.point), trial_terms(settings, data)
-    log.info("training the point of trial %d, the best of %d", best.number, len(records))
+    base = base_recipe(settings) if joins is None else joined_recipe(settings, joins)
+    best = _chosen(records, joins)
+    recipe, terms = base.with_point(best.point), trial_terms(settings, data)
+    log.info("training the point of trial %d of %d", best.number, len(records))
     trained = train_model(data, recipe, terms, machine(settings))
     dropped = dict(trained.samples.dropped)
     for symbol, count in dropped.items():
@@ -73,7 +77,7 @@ def train(dataset_key: str, study_name: str) -> dict[str, Any]:
     trials = _trials(records)
     key = model_key(study_name, best.point, len(records))
     folder = shelf(settings).model(key)
-    even = float(break_even(trained.fitted.economics).mean())
+    even = break_even_mean(trained.fitted)
     plots = model_plots(evidence, trials, best.number, simulation, even)
     write_folder(folder / "draft", draft)
     write_folder(folder / "plots", plots)
@@ -83,12 +87,13 @@ def train(dataset_key: str, study_name: str) -> dict[str, Any]:
     told = {
         "study": study_name,
         "dataset_key": dataset_key,
+        "joins": joins,
         "trial": best.number,
         "point": best.point,
         "recipe": recipe.as_dict(),
         "trials": len(records),
         "data": {
-            "left_out": facts["left_out"],
+            "left_out": {**facts["left_out"], **trained.left_out},
             "notes": facts.get("notes", {}),
             "dropped_labels": dropped,
         },
@@ -103,6 +108,13 @@ def train(dataset_key: str, study_name: str) -> dict[str, Any]:
         "metrics": evidence.as_dict()["metrics"],
         "records": {name: dict(r.metrics) for name, r in evidence.test_records.items()},
     }
+
+
+def _chosen(records: Sequence[study.TrialRecord], joins: int | None) -> study.TrialRecord:
+    """Return the best trial, or the one at the recipe of the version that is joined."""
+    if joins is None:
+        return records[best_trial([r.result.score for r in records])]
+    return next(r for r in records if r.origin.startswith(study.START))
 
 
 def _simulate(

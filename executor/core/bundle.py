@@ -89,6 +89,18 @@ def pack(manifest: Mapping[str, Any], parts: Mapping[str, Part]) -> dict[str, by
         folder = _folder(mode, symbol)
         files[folder + BOOSTER] = bytes(part.booster)
         files[folder + LINEAR] = _linear_bytes(part.linear)
+    return pack_files(manifest, files)
+
+
+def pack_files(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the files of a bundle whose parts are files already, by name.
+
+    Raises
+    ------
+    BundleError
+        As :func:`pack`.
+    """
+    files = dict(parts)
     named = {name: sha256(data) for name, data in files.items()}
     files[MANIFEST] = canonical({**manifest, "files": named})
     unpack(files)
@@ -228,7 +240,7 @@ class ModelBundle:
         answers: dict[int, Prediction] = {}
         by_part: dict[str, list[int]] = {}
         for i, request in enumerate(requests):
-            key = "" if self._manifest.mode == MULTI else request.symbol
+            key = self._key(request.symbol)
             by_part.setdefault(key, []).append(i)
         for key, members in by_part.items():
             rows = np.empty((len(members), len(self._manifest.model_names)))
@@ -239,6 +251,9 @@ class ModelBundle:
                 probability = self._probability(key, float(boosted[k]), rows[k].tolist())
                 answers[i] = self._priced(requests[i], probability)
         return [answers[i] for i in range(len(requests))]
+
+    def _key(self, symbol: str) -> str:
+        return "" if self._manifest.mode == MULTI else symbol
 
     def _row(self, request: Request) -> FloatArray:
         return model_row(
@@ -252,7 +267,7 @@ class ModelBundle:
     def _probability(self, key: str, boosted: float, row: list[float]) -> float:
         mean, scale, coefficients, intercept = self._linear[key]
         score = linear_score(row, mean, scale, coefficients, intercept)
-        slope, offset = self._manifest.calibrator
+        slope, offset = self._manifest.parts[key].calibrator
         return joined_probability(boosted, score, self._manifest.ensemble_weight, slope, offset)
 
     def _priced(self, request: Request, probability: float) -> Prediction:
@@ -275,7 +290,7 @@ class ModelBundle:
         groups, bucket = self._manifest.groups, 0
         if self._volatility >= 0:
             volatility = float(request.features[self._volatility])
-            for edge in self._manifest.volatility_edges:
+            for edge in self._manifest.parts[self._key(request.symbol)].volatility_edges:
                 bucket += volatility >= edge
         for symbol in (request.symbol, ALL_GROUPS):
             for part in (str(bucket), ALL_GROUPS):

@@ -8,11 +8,11 @@ wrong kind is one clear line.
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from executor.core.model import BarrierSpec, Bucket, Economics, ModelInfo, SymbolCoverage
+from executor.core.model import BarrierSpec, Bets, Bucket, Economics, ModelInfo, SymbolCoverage
 from features.costs import Costs
 from features.errors import InputError
 from features.exit_plan import ExitPlan
@@ -42,8 +42,19 @@ def canonical(manifest: Mapping[str, Any]) -> bytes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartFacts:
+    """How a part's answer is calibrated, and where its volatility buckets end."""
+
+    calibrator: tuple[float, float]
+    volatility_edges: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A manifest that has been read; ``raw`` is all of it."""
+    """A manifest that has been read; ``raw`` is all of it.
+
+    ``parts`` are by symbol in single-symbol mode; else there is one, under "".
+    """
 
     raw: Mapping[str, Any]
     info: ModelInfo
@@ -51,9 +62,8 @@ class Manifest:
     encoding: str
     model_names: tuple[str, ...]
     ensemble_weight: float
-    calibrator: tuple[float, float]
+    parts: Mapping[str, PartFacts]
     groups: Mapping[str, Economics]
-    volatility_edges: tuple[float, ...]
     files: Mapping[str, str]
 
 
@@ -89,7 +99,6 @@ def _read(raw: Mapping[str, Any], digest: str) -> Manifest:
         raise BundleError(f"manifest.json: mode is {mode!r}; it must be {MULTI} or {SINGLE}")
     if encoding not in ENCODINGS:
         raise BundleError(f"manifest.json: encoding is {encoding!r}; known: {', '.join(ENCODINGS)}")
-    economics, calibrator = raw["economics"], raw["calibrator"]
     weight = _number(raw["ensemble_weight"], "ensemble_weight")
     if not 0.0 <= weight <= 1.0:
         raise BundleError(f"manifest.json: ensemble_weight is {weight}; it must be in 0..1")
@@ -100,20 +109,38 @@ def _read(raw: Mapping[str, Any], digest: str) -> Manifest:
         encoding=encoding,
         model_names=tuple(raw["model_names"]),
         ensemble_weight=weight,
-        calibrator=(_number(calibrator["a"], "a"), _number(calibrator["b"], "b")),
+        parts=_parts(raw, mode),
         groups={
             name: Economics(**{key: _number(value, key) for key, value in group.items()})
-            for name, group in economics["groups"].items()
+            for name, group in raw["economics"]["groups"].items()
         },
-        volatility_edges=tuple(
-            _number(e, "volatility_edges") for e in economics["volatility_edges"]
-        ),
         files=dict(raw["files"]),
+    )
+
+
+def _parts(raw: Mapping[str, Any], mode: str) -> dict[str, PartFacts]:
+    if mode == MULTI:
+        return {"": _part(raw["calibrator"], raw["economics"]["volatility_edges"])}
+    parts = raw["parts"]
+    if set(parts) != set(raw["symbols"]):
+        odd = sorted(set(parts) ^ set(raw["symbols"]))
+        raise BundleError(f"manifest.json: parts and symbols disagree on {odd[0]!r}")
+    return {
+        symbol: _part(part["calibrator"], part["volatility_edges"])
+        for symbol, part in parts.items()
+    }
+
+
+def _part(calibrator: Mapping[str, Any], edges: Sequence[Any]) -> PartFacts:
+    return PartFacts(
+        calibrator=(_number(calibrator["a"], "a"), _number(calibrator["b"], "b")),
+        volatility_edges=tuple(_number(edge, "volatility_edges") for edge in edges),
     )
 
 
 def _info(raw: Mapping[str, Any], digest: str) -> ModelInfo:
     training, kelly = raw["training"], raw["kelly"]
+    shared = raw["mode"] == MULTI
     return ModelInfo(
         bundle_sha256=digest,
         feature_schema=str(raw["feature_schema"]),
@@ -132,14 +159,23 @@ def _info(raw: Mapping[str, Any], digest: str) -> ModelInfo:
         interval_ms=int(training["interval_ms"]),
         trained_until_ms=int(training["end_ms"]),
         kappa=_number(raw["kappa"], "kappa"),
-        buckets=tuple(
-            Bucket(**{key: _number(bucket[key], key) for key in ("lo", "hi", "wins", "n")})
-            for bucket in raw["buckets"]
-        ),
+        buckets=_buckets(raw["buckets"]) if shared else (),
         kelly_fraction=_number(kelly["fraction"], "fraction"),
-        kelly_q90=_number(kelly["f_q90"], "f_q90"),
+        kelly_q90=_number(kelly["f_q90"], "f_q90") if shared else 0.0,
+        bets={
+            symbol: Bets(
+                buckets=_buckets(part["buckets"]), kelly_q90=_number(part["f_q90"], "f_q90")
+            )
+            for symbol, part in ({} if shared else raw["parts"]).items()
+        },
         adaptive_bounds=_bounds(raw["adaptive_bounds"]),
         library=".".join(str(raw.get("versions", {}).get("xgboost", "")).split(".")[:2]),
+    )
+
+
+def _buckets(rows: Sequence[Mapping[str, Any]]) -> tuple[Bucket, ...]:
+    return tuple(
+        Bucket(**{key: _number(row[key], key) for key in ("lo", "hi", "wins", "n")}) for row in rows
     )
 
 

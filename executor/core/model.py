@@ -76,6 +76,14 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bets:
+    """What bets on a symbol are measured by: its calibration buckets, and the 90 % bet."""
+
+    buckets: tuple[Bucket, ...]
+    kelly_q90: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BarrierSpec:
     """The barriers the labels were made with; multiples of volatility where scaled."""
 
@@ -89,7 +97,8 @@ class BarrierSpec:
 class ModelInfo:
     """Facts of a model that decisions use, from its manifest.
 
-    ``library`` is the version of what trained it, "" where the manifest does not say.
+    ``library`` is the version of what trained it, "" where the manifest does not say. ``bets`` are
+    those of symbols that have a model of their own.
     """
 
     bundle_sha256: str
@@ -108,6 +117,12 @@ class ModelInfo:
     kelly_q90: float = 0.0
     adaptive_bounds: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     library: str = ""
+    bets: Mapping[str, Bets] = field(default_factory=dict)
+
+    def bets_of(self, symbol: str) -> Bets:
+        """Return what bets on ``symbol`` are measured by: its own, else what all share."""
+        own = self.bets.get(symbol)
+        return own or Bets(buckets=self.buckets, kelly_q90=self.kelly_q90)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -92,9 +92,12 @@ def bucket_of(buckets: tuple[Bucket, ...], probability: float) -> Bucket | None:
     return buckets[-1] if buckets and probability >= buckets[-1].hi else None
 
 
-def kelly_of(prediction: Prediction, info: ModelInfo, sizing: Sizing, cap: float) -> float:
+def kelly_of(
+    prediction: Prediction, info: ModelInfo, symbol: str, sizing: Sizing, cap: float
+) -> float:
     """Return k·f, the bet as a fraction of equity before any cap but the one in k."""
-    bucket = bucket_of(info.buckets, prediction.probability)
+    bets = info.bets_of(symbol)
+    bucket = bucket_of(bets.buckets, prediction.probability)
     probability = prediction.probability
     if bucket is not None:
         probability = shrunk_probability(
@@ -104,7 +107,7 @@ def kelly_of(prediction: Prediction, info: ModelInfo, sizing: Sizing, cap: float
         probability, prediction.win_mean, prediction.loss_mean, prediction.second_moment
     )
     share_max = min(sizing.kelly_fraction_max, info.kelly_fraction)
-    return kelly_share(share_max, cap, info.kelly_q90) * bet
+    return kelly_share(share_max, cap, bets.kelly_q90) * bet
 
 
 def risk_fraction(sizing: Sizing, ask: Ask) -> float:
@@ -131,7 +134,8 @@ def size(
 
     ``variance_target`` is the book's per bar, as a fraction of equity squared.
     """
-    kelly = kelly_of(ask.prediction, info, sizing, limits.position_fraction_max)
+    cap = limits.position_fraction_max
+    kelly = kelly_of(ask.prediction, info, instrument.symbol, sizing, cap)
     throttle = drawdown_throttle(
         ask.drawdown,
         sizing.throttle_drawdown_start,
@@ -144,7 +148,7 @@ def size(
         kelly,
         risk_fraction(sizing, ask),
         ask.stop_distance,
-        limits.position_fraction_max,
+        cap,
         sizing.volume_share_max * ask.bar_notional,
     )
     bound_by = BINDING[bound]

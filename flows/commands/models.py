@@ -1,4 +1,4 @@
-"""The commands around models: `retrain`, `models`, `promote`, `rollback`.
+"""The commands around models: `retrain`, `onboard`, `models`, `promote`, `rollback`.
 
 Decides what a person sees of versions and of a training's outcome. Never judges a model: the gate
 does, and its verdict is shown as it is.
@@ -75,6 +75,50 @@ def retrain(
         "trials": trials,
     }
     outcome = run_served(settings, "retrain", {k: v for k, v in given.items() if v is not None})
+    write_json(json, {"page": outcome.page, "stages": outcome.seconds, **outcome.result})
+    _show_training(outcome)
+    return 0
+
+
+def onboard(
+    symbols: Annotated[tuple[str, ...], Parameter(name="SYMBOL")],
+    /,
+    *,
+    joins: str = CHAMPION,
+    days: int | None = None,
+    interval: str | None = None,
+    until: str | None = None,
+    json: JsonFile = None,
+) -> int:
+    """Train new symbols and join them to a version; the models of the others stay as they are.
+
+    For [model] mode = "single_symbol", where each symbol has a model of its own. The new symbols
+    are trained by the version's own recipe, and the gate judges their record.
+
+    Parameters
+    ----------
+    symbols
+        Venue ids, such as SOLUSDT.
+    joins
+        Number or alias of the version that they join.
+    days
+        How far back to train, in days.
+    interval
+        Bar length; the version's own is the only one that fits.
+    until
+        Train on candles before this UTC time, e.g. 2025-10-01; now where not given.
+    json
+        Write what was found to this file, for machines.
+    """
+    settings = load_settings()
+    given = {
+        "symbols": list(symbols),
+        "joins": joins,
+        "days": days,
+        "interval": interval,
+        "until": _moment(until),
+    }
+    outcome = run_served(settings, "onboard", {k: v for k, v in given.items() if v is not None})
     write_json(json, {"page": outcome.page, "stages": outcome.seconds, **outcome.result})
     _show_training(outcome)
     return 0

@@ -7,7 +7,7 @@ bytes, so the bundle's sha256 is the model's identity.
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any
@@ -16,13 +16,15 @@ import numpy as np
 import sklearn
 import xgboost as xgb
 
-from executor.core.bundle import BOOSTER, LINEAR, MANIFEST, Part, pack
+from executor.core.bundle import MANIFEST, Part, pack_files
 from executor.core.bundle import Linear as PackedLinear
-from executor.core.manifest import FORMAT, MULTI
+from executor.core.manifest import FORMAT, MULTI, SINGLE
 from features.meta import model_names
 from flows.research.criteria import Verdict
 from flows.research.economics import BUCKETS, Economics
+from flows.research.evaluation import bet_quantile, calibration_buckets
 from flows.research.evidence import Evidence, Record, finite
+from flows.research.fitting import ALL
 from flows.research.market import Dataset
 from flows.research.training import Trained
 from flows.research.tuned import tuning_box
@@ -42,34 +44,41 @@ class Origin:
 
 
 def parts(trained: Trained) -> dict[str, Part]:
-    """Return the fitted parts as the bundle packs them."""
-    linear = trained.fitted.linear
-    packed = PackedLinear(
-        mean=linear.mean,
-        scale=linear.scale,
-        coefficients=linear.coefficients,
-        intercept=linear.intercept,
-    )
-    return {"": Part(booster=bytes(trained.fitted.booster.save_raw("ubj")), linear=packed)}
+    """Return the fitted parts as the bundle packs them: by symbol, or one under ""."""
+    return {
+        _name(trained, key): Part(
+            booster=bytes(part.booster.save_raw("ubj")),
+            linear=PackedLinear(
+                mean=part.linear.mean,
+                scale=part.linear.scale,
+                coefficients=part.linear.coefficients,
+                intercept=part.linear.intercept,
+            ),
+        )
+        for key, part in trained.fitted.parts.items()
+    }
 
 
 def draft_manifest(
     dataset: Dataset, trained: Trained, evidence: Evidence, origin: Origin
 ) -> dict[str, Any]:
     """Return the manifest without the gate's verdict and the files."""
-    recipe, fitted = trained.recipe, trained.fitted
+    recipe = trained.recipe
     interval = dataset.interval_ms
     names = dataset.catalog.names
+    symbols = model_symbols(dataset, trained)
+    answering = _apart if dataset.apart else _shared
     return {
         "format": FORMAT,
         "feature_schema": dataset.catalog.schema_hash,
         "feature_names": list(names),
-        "model_names": list(model_names(names, dataset.symbols, dataset.encoding)),
+        "model_names": list(model_names(names, symbols, dataset.encoding)),
         "symbols": {
             m.symbol: {"history_days": m.history_days, "coverage": m.coverage}
             for m in dataset.markets
+            if m.symbol in symbols
         },
-        "mode": MULTI,
+        "mode": SINGLE if dataset.apart else MULTI,
         "encoding": dataset.encoding,
         "signal": asdict(recipe.signal),
         "barriers": {
@@ -80,14 +89,14 @@ def draft_manifest(
         },
         "exit_plan": asdict(recipe.exit_plan),
         "costs": asdict(recipe.costs),
-        "ensemble_weight": fitted.ensemble_weight,
-        "calibrator": asdict(fitted.calibrator),
-        "economics": economics_groups(fitted.economics, dataset.symbols),
+        "ensemble_weight": recipe.model.ensemble_weight,
         "kappa": recipe.model.kappa,
-        "buckets": [asdict(bucket) for bucket in evidence.buckets],
-        "kelly": {"fraction": KELLY_FRACTION, "f_q90": evidence.bet_q90},
-        "training": _training(trained, interval),
-        "data": {"lake_version": origin.lake_version, "content_sha256": origin.content_sha256},
+        **answering(dataset, trained, evidence, origin),
+        "training": {
+            **_training(trained, interval, list(trained.fitted.parts)),
+            "history_days_min": min(m.history_days for m in dataset.markets if m.symbol in symbols),
+        },
+        "data": _data(origin),
         "metrics": split_metrics(evidence),
         "adaptive_bounds": _adaptive(trained),
         "recipe": {"booster": asdict(recipe.booster), "model": asdict(recipe.model)},
@@ -97,38 +106,74 @@ def draft_manifest(
     }
 
 
+def model_symbols(dataset: Dataset, trained: Trained) -> tuple[str, ...]:
+    """Return the symbols that the model answers for: those with a part, or all that share one."""
+    keys = trained.fitted.parts
+    return tuple(s for n, s in enumerate(dataset.symbols) if not dataset.apart or n in keys)
+
+
+def _shared(
+    dataset: Dataset, trained: Trained, evidence: Evidence, origin: Origin
+) -> dict[str, Any]:
+    """Return how the one part that all symbols share is answered and bet with."""
+    del origin
+    part = trained.fitted.parts[ALL]
+    return {
+        "calibrator": asdict(part.calibrator),
+        "economics": {
+            "groups": economics_groups(part.economics, dict(enumerate(dataset.symbols))),
+            "volatility_edges": [float(edge) for edge in part.economics.edges],
+        },
+        "buckets": [asdict(bucket) for bucket in evidence.buckets],
+        "kelly": {"fraction": KELLY_FRACTION, "f_q90": evidence.bet_q90},
+    }
+
+
+def _apart(
+    dataset: Dataset, trained: Trained, evidence: Evidence, origin: Origin
+) -> dict[str, Any]:
+    """Return the same by symbol; nothing in a symbol's part depends on another symbol's."""
+    groups: dict[str, Any] = {}
+    found: dict[str, Any] = {}
+    for key, part in trained.fitted.parts.items():
+        symbol = dataset.symbols[key]
+        groups |= economics_groups(part.economics, {key: symbol})
+        found[symbol] = {
+            "calibrator": asdict(part.calibrator),
+            "volatility_edges": [float(edge) for edge in part.economics.edges],
+            "buckets": [asdict(bucket) for bucket in calibration_buckets(trained, key)],
+            "f_q90": bet_quantile(trained, 0.9, key),
+            "training": _training(trained, dataset.interval_ms, [key]),
+            "data": _data(origin),
+            "metrics": {"test": finite(evidence.groups[f"symbol {symbol}"])},
+        }
+    return {
+        "parts": found,
+        "economics": {"groups": groups},
+        "kelly": {"fraction": KELLY_FRACTION},
+    }
+
+
 def judged_bundle(draft: Mapping[str, bytes], verdict: Verdict) -> dict[str, bytes]:
     """Return the draft's bundle with the gate's verdict in its manifest."""
     manifest = json.loads(draft[MANIFEST])
     del manifest["files"]
-    boosters = [name for name in draft if name.endswith(BOOSTER)]
-    fitted = {}
-    for name in boosters:
-        plain = json.loads(draft[name.removesuffix(BOOSTER) + LINEAR])
-        linear = PackedLinear(
-            mean=np.array(plain["mean"]),
-            scale=np.array(plain["scale"]),
-            coefficients=np.array(plain["coefficients"]),
-            intercept=plain["intercept"],
-        )
-        symbol = name.removesuffix(BOOSTER).removeprefix("symbols/").rstrip("/")
-        fitted[symbol] = Part(booster=draft[name], linear=linear)
-    return pack({**manifest, "gate": verdict.as_dict()}, fitted)
+    fitted = {name: data for name, data in draft.items() if name != MANIFEST}
+    return pack_files({**manifest, "gate": verdict.as_dict()}, fitted)
 
 
-def economics_groups(economics: Economics, symbols: tuple[str, ...]) -> dict[str, Any]:
-    """Return the figures by ``SYMBOL|bucket``, and the edges between buckets."""
-    groups = {
+def economics_groups(economics: Economics, symbols: Mapping[int, str]) -> dict[str, Any]:
+    """Return the figures of numbered symbols by ``SYMBOL|bucket``."""
+    return {
         f"{symbol}|{bucket}": {
             "win_mean": float(economics.win_mean[number, bucket]),
             "loss_mean": float(economics.loss_mean[number, bucket]),
             "second_moment": float(economics.second_moment[number, bucket]),
             "n": float(economics.n[number, bucket]),
         }
-        for number, symbol in enumerate(symbols)
+        for number, symbol in symbols.items()
         for bucket in range(BUCKETS)
     }
-    return {"groups": groups, "volatility_edges": [float(e) for e in economics.edges]}
 
 
 def split_metrics(evidence: Evidence) -> dict[str, dict[str, float | None]]:
@@ -160,18 +205,28 @@ def versions() -> dict[str, str]:
     }
 
 
-def _training(trained: Trained, interval_ms: int) -> dict[str, Any]:
-    """Return the window: data known up to ``end_ms``, rows fitted on up to ``fit_end_ms``."""
-    borders = trained.cuts
+def _name(trained: Trained, key: int) -> str:
+    return "" if key == ALL else trained.samples.symbols[key]
+
+
+def _training(trained: Trained, interval_ms: int, keys: Sequence[int]) -> dict[str, Any]:
+    """Return the window: data known up to ``end_ms``, rows of the parts fitted on, and rounds."""
+    borders, fitted = trained.cuts, trained.fitted
+    mine = np.isin(trained.samples.symbol[trained.known], list(keys))
+    rounds = [int(fitted.parts[key].booster.num_boosted_rounds()) for key in keys]
     return {
         "interval_ms": interval_ms,
         "start_ms": borders.first_ms,
         "end_ms": borders.last_ms,
         "fit_end_ms": borders.test_ms,
         "days": (borders.last_ms - borders.first_ms) / DAY_MS,
-        "rows": int(trained.known.size),
-        "rounds": trained.rounds,
+        "rows": int(trained.known.size if ALL in keys else mine.sum()),
+        "rounds": max(rounds),
     }
+
+
+def _data(origin: Origin) -> dict[str, Any]:
+    return {"lake_version": origin.lake_version, "content_sha256": origin.content_sha256}
 
 
 def _adaptive(trained: Trained) -> dict[str, list[float]]:

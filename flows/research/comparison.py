@@ -109,7 +109,7 @@ def _side(
     model: ModelBundle, dataset: Dataset, test_ms: int, champion_end_ms: int, horizon_ms: int
 ) -> _Side:
     info = model.info
-    samples = draw_samples(dataset, _recipe(info))
+    samples = draw_samples(dataset, recipe_of_events(info))
     rows = comparison_rows(
         samples.start_ms,
         test_ms=test_ms,
@@ -165,7 +165,7 @@ def _pairs(ours: _Side, theirs: _Side) -> tuple[Rows, Rows]:
     return np.asarray(mine, dtype=np.intp), np.asarray(yours, dtype=np.intp)
 
 
-def _recipe(info: ModelInfo) -> Recipe:
+def recipe_of_events(info: ModelInfo) -> Recipe:
     """Return as much of a bundle's recipe as its events and labels depend on."""
     return Recipe(
         signal=info.signal,

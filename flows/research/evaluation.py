@@ -22,7 +22,7 @@ from flows.research.evidence import (
     Spread,
     Trades,
 )
-from flows.research.fitting import judge
+from flows.research.fitting import ALL, groups, judge
 from flows.research.market import Dataset
 from flows.research.metrics import calibration_curve, calibration_error, classification
 from flows.research.parity import leaked_rows, unequal_features
@@ -83,11 +83,15 @@ def evaluate_model(
     )
 
 
-def calibration_buckets(trained: Trained) -> tuple[CalibrationBucket, ...]:
-    """Return out-of-fold counts by tenths of the probability; together they cover [0, 1]."""
+def calibration_buckets(trained: Trained, key: int = ALL) -> tuple[CalibrationBucket, ...]:
+    """Return out-of-fold counts by tenths of the probability; together they cover [0, 1].
+
+    Of one symbol's rows where ``key`` is its number.
+    """
     samples, oof = trained.samples, trained.out_of_fold
-    p = oof.probability
-    weight, won = samples.weight[oof.rows], samples.label[oof.rows] == 1
+    mine = np.ones(oof.rows.size, np.bool_) if key == ALL else samples.symbol[oof.rows] == key
+    rows, p = oof.rows[mine], oof.probability[mine]
+    weight, won = samples.weight[rows], samples.label[rows] == 1
     inner = np.unique(np.quantile(p, np.arange(1, BUCKETS) / BUCKETS))
     edges = np.concatenate(([0.0], inner[(inner > 0.0) & (inner < 1.0)], [1.0 + 1e-9]))
     place = np.searchsorted(edges, p, side="right") - 1
@@ -102,10 +106,15 @@ def calibration_buckets(trained: Trained) -> tuple[CalibrationBucket, ...]:
     )
 
 
-def bet_quantile(trained: Trained, share: float) -> float:
-    """Return a quantile of the growth-optimal bet μ/E[r²] over wished out-of-fold rows, or 0."""
+def bet_quantile(trained: Trained, share: float, key: int = ALL) -> float:
+    """Return a quantile of the growth-optimal bet μ/E[r²] over wished out-of-fold rows, or 0.
+
+    Of one symbol's rows where ``key`` is its number.
+    """
     expected = trained.out_of_fold.expected
     wished = wishes(expected, trained.recipe.model.kappa)
+    if key != ALL:
+        wished &= trained.samples.symbol[trained.out_of_fold.rows] == key
     if not wished.any():
         return 0.0
     moment = np.maximum(expected.second_moment[wished], 1e-12)
@@ -113,12 +122,15 @@ def bet_quantile(trained: Trained, share: float) -> float:
 
 
 def importance(trained: Trained) -> Figures:
-    """Return total gain by feature as shares of 1, largest first."""
-    score = trained.fitted.booster.get_score(importance_type="total_gain")
-    gain = {key: float(np.sum(value)) for key, value in score.items()}
-    total = sum(gain.values()) or 1.0
-    names = trained.samples.names
-    named = {names[int(key.removeprefix("f"))]: value / total for key, value in gain.items()}
+    """Return total gain by feature as shares of 1, largest first; the mean over several parts."""
+    names, parts = trained.samples.names, trained.fitted.parts
+    named: Figures = {}
+    for part in parts.values():
+        score = part.booster.get_score(importance_type="total_gain")
+        gain = {names[int(key.removeprefix("f"))]: float(np.sum(v)) for key, v in score.items()}
+        total = (sum(gain.values()) or 1.0) * len(parts)
+        for name, value in gain.items():
+            named[name] = named.get(name, 0.0) + value / total
     return dict(sorted(named.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -137,11 +149,14 @@ def probability_spread(trained: Trained, bins: int = 30) -> Spread:
 
 def contribution(trained: Trained) -> Figures:
     """Return the mean size of each feature's SHAP value on the newest test rows, largest first."""
+    samples, parts = trained.samples, trained.fitted.parts
     rows = trained.test.rows[-SHAP_ROWS:]
-    matrix = xgb.DMatrix(trained.samples.x[rows], nthread=1)
-    values = trained.fitted.booster.predict(matrix, pred_contribs=True)
-    size = np.abs(values[:, :-1]).mean(axis=0)
-    named = {n: float(v) for n, v in zip(trained.samples.names, size, strict=True) if v > 0.0}
+    size = np.zeros(samples.x.shape[1])
+    for key, mine in groups(samples, rows):
+        matrix = xgb.DMatrix(samples.x[mine], nthread=1)
+        values = parts[key].booster.predict(matrix, pred_contribs=True)
+        size += np.abs(values[:, :-1]).sum(axis=0) / max(1, rows.size)
+    named = {n: float(v) for n, v in zip(samples.names, size, strict=True) if v > 0.0}
     return dict(sorted(named.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -152,7 +167,7 @@ def _split_figures(trained: Trained) -> dict[str, Figures]:
     seen = judge(samples, inside, trained.fitted)
     later = np.isin(oof.rows, trained.split.validation)
     parts = {
-        "train": (inside, seen.probability, wishes(seen.expected, kappa)),
+        "train": (seen.rows, seen.probability, wishes(seen.expected, kappa)),
         "validation": (
             oof.rows[later],
             oof.probability[later],
@@ -188,9 +203,8 @@ def _group_figures(trained: Trained, interval_ms: int) -> dict[str, Figures]:
         name: classification(label[at], test.probability[at], weight[at], wished[at])
         for name, at in groups.items()
     }
-    alone = trained.fitted.linear_calibrator.apply(test.raw.linear)
     chosen = wishes(test.linear_expected, trained.recipe.model.kappa)
-    found["logistic alone"] = classification(label, alone, weight, chosen)
+    found["logistic alone"] = classification(label, test.linear_probability, weight, chosen)
     return found
 
 

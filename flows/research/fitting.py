@@ -1,10 +1,12 @@
 """One fit of the whole meta-model on given rows, and what it answers.
 
 Decides how training rows are divided inside a fit: the last stretch of their own time stops the
-booster, calibrates the ensemble and is never trained on. Never sees the rows it will be judged by.
+booster, calibrates the ensemble and is never trained on. Where symbols learn apart, each has a part
+of its own and one with too little to learn from has none. Never sees the rows it will be judged by.
 Rule: everything that is estimated (scaler, trees, calibrator, economics) comes from the rows given.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +14,8 @@ import xgboost as xgb
 
 from features.errors import InputError
 from features.types import FloatArray
-from flows.research.economics import Economics, Expectation, expect, measure
+from flows.research.answers import Answers, Unseen, together
+from flows.research.economics import Economics, Expectation, break_even, expect, measure
 from flows.research.models import (
     Calibrator,
     Linear,
@@ -28,37 +31,15 @@ from flows.research.recipe import Recipe
 from flows.research.samples import Samples
 from flows.research.splits import Rows, clear_of
 
+ALL = -1  # the key of a part that all symbols share
 ROWS_MIN = 100
 TAIL_ROWS_MIN = 20
 TAIL_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Unseen:
-    """Raw probabilities of rows that the parts which gave them had not seen; shape (n,) each."""
-
-    rows: Rows
-    boosted: FloatArray
-    linear: FloatArray
-
-    def but(self, others: "Unseen") -> "Unseen":
-        """Return these rows and those of ``others`` that are not among them."""
-        new = ~np.isin(others.rows, self.rows)
-        return Unseen(
-            rows=np.concatenate([self.rows, others.rows[new]]),
-            boosted=np.concatenate([self.boosted, others.boosted[new]]),
-            linear=np.concatenate([self.linear, others.linear[new]]),
-        )
-
-    def within(self, rows: Rows) -> "Unseen":
-        """Return those that are among ``rows``."""
-        kept = np.isin(self.rows, rows)
-        return Unseen(rows=self.rows[kept], boosted=self.boosted[kept], linear=self.linear[kept])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Fitted:
-    """A fitted meta-model: parts, calibrators (of the ensemble, of the baseline) and economics."""
+class FittedPart:
+    """Trees, logistic part, calibrators (of the ensemble, of the baseline) and economics."""
 
     booster: xgb.Booster
     linear: Linear
@@ -81,18 +62,18 @@ class Fitted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Answers:
-    """What a fitted model, and its logistic part alone, say of rows; arrays of shape (n,)."""
+class Fitted:
+    """A fitted meta-model: a part for each symbol's number, or one for all under ``ALL``."""
 
-    raw: Unseen
-    probability: FloatArray
-    expected: Expectation
-    linear_expected: Expectation
+    parts: Mapping[int, FittedPart]
 
-    @property
-    def rows(self) -> Rows:
-        """The rows judged."""
-        return self.raw.rows
+
+def groups(samples: Samples, rows: Rows) -> list[tuple[int, Rows]]:
+    """Return the rows that learn together, by the key of their part."""
+    if not samples.apart:
+        return [(ALL, rows)]
+    number = samples.symbol[rows]
+    return [(int(key), rows[number == key]) for key in np.unique(number)]
 
 
 def head_and_tail(
@@ -140,8 +121,29 @@ def fit(
     Raises
     ------
     InputError
-        Too few rows, or one class only.
+        Too few rows, or one class only; where symbols learn apart, of every one of them.
     """
+    parts: dict[int, FittedPart] = {}
+    reason = InputError("training rows: there is no labelled signal; use a longer history")
+    for key, mine in groups(samples, rows):
+        try:
+            parts[key] = _fit_part(samples, mine, recipe, earlier, embargo_ms, seed, machine)
+        except InputError as error:
+            reason = error
+    if not parts:
+        raise reason
+    return Fitted(parts=parts)
+
+
+def _fit_part(
+    samples: Samples,
+    rows: Rows,
+    recipe: Recipe,
+    earlier: Unseen | None,
+    embargo_ms: int,
+    seed: int,
+    machine: Machine,
+) -> FittedPart:
     head, tail = head_and_tail(samples, rows, embargo_ms)
     require_rows(samples, head, "training rows")
     require_rows(samples, tail, "rows that stop the training early", TAIL_ROWS_MIN)
@@ -162,7 +164,7 @@ def fit(
     if earlier is not None:
         unseen = earlier.within(rows).but(unseen)
     ensemble, alone = calibrators(samples, unseen, recipe.model.ensemble_weight)
-    return Fitted(
+    return FittedPart(
         booster=booster,
         linear=linear,
         ensemble_weight=recipe.model.ensemble_weight,
@@ -182,22 +184,33 @@ def calibrators(
 
 
 def judge(samples: Samples, rows: Rows, fitted: Fitted) -> Answers:
-    """Return the answers of a fitted model to rows."""
-    return answer(samples, fitted.raw(samples.x, rows), fitted)
+    """Return the answers of a fitted model to rows; those of a symbol without a part have none."""
+    return together(
+        _answer(samples, fitted.parts[key].raw(samples.x, mine), fitted.parts[key])
+        for key, mine in groups(samples, rows)
+        if key in fitted.parts
+    )
 
 
 def answer(samples: Samples, raw: Unseen, fitted: Fitted) -> Answers:
-    """Return what ``fitted``'s calibrators and economics make of raw probabilities.
+    """Return what ``fitted``'s calibrators and economics make of raw probabilities."""
+    return together(
+        _answer(samples, raw.within(mine), fitted.parts[key])
+        for key, mine in groups(samples, raw.rows)
+        if key in fitted.parts
+    )
 
-    The logistic baseline has a calibrator of its own, so that it is compared at its best.
-    """
-    p = fitted.calibrator.apply(joined(raw.boosted, raw.linear, fitted.ensemble_weight))
-    q = fitted.linear_calibrator.apply(raw.linear)
+
+def _answer(samples: Samples, raw: Unseen, part: FittedPart) -> Answers:
+    # The logistic baseline has a calibrator of its own, so that it is compared at its best.
+    p = part.calibrator.apply(joined(raw.boosted, raw.linear, part.ensemble_weight))
+    q = part.linear_calibrator.apply(raw.linear)
     return Answers(
         raw=raw,
         probability=p,
-        expected=fitted.expect(samples, raw.rows, p),
-        linear_expected=fitted.expect(samples, raw.rows, q),
+        linear_probability=q,
+        expected=part.expect(samples, raw.rows, p),
+        linear_expected=part.expect(samples, raw.rows, q),
     )
 
 
@@ -210,3 +223,12 @@ def measure_rows(samples: Samples, rows: Rows) -> Economics:
         samples.volatility[rows],
         symbols=len(samples.symbols),
     )
+
+
+def break_even_mean(fitted: Fitted) -> float:
+    """Return the mean probability at which a bet is worth nothing, over groups and parts."""
+    even = [
+        break_even(part.economics)[slice(None) if key == ALL else key]
+        for key, part in fitted.parts.items()
+    ]
+    return float(np.mean([one.mean() for one in even]))

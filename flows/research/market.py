@@ -31,6 +31,8 @@ class Dataset:
     encoding: str
     correlation: FloatArray
     """Of the symbols' bar returns, shape (symbols, symbols); see :func:`return_correlation`."""
+    apart: bool = False
+    """Whether each symbol has a model of its own, that learns from its rows alone."""
 
     @property
     def interval_ms(self) -> int:
@@ -125,14 +127,21 @@ def build_market(
     )
 
 
-def make_dataset(catalog: Catalog, markets: Sequence[Market], encoding: str) -> Dataset:
-    """Return the dataset of these markets, in order of their symbols."""
+def make_dataset(
+    catalog: Catalog, markets: Sequence[Market], encoding: str, *, apart: bool = False
+) -> Dataset:
+    """Return the dataset of these markets, in order of their symbols.
+
+    Symbols that learn ``apart`` are told from each other by nothing and share no news: what one
+    learns does not depend on who else is there.
+    """
     ordered = tuple(sorted(markets, key=lambda market: market.symbol))
     return Dataset(
         catalog=catalog,
         markets=ordered,
-        encoding=encoding,
-        correlation=return_correlation(ordered),
+        encoding="none" if apart else encoding,
+        correlation=np.eye(len(ordered)) if apart else return_correlation(ordered),
+        apart=apart,
     )
 
 

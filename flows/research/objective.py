@@ -16,14 +16,14 @@ import numpy as np
 
 from features.errors import InputError
 from features.types import FloatArray
+from flows.research.answers import Answers, Unseen
 from flows.research.book import DAY_MS, daily_returns, mean_exposure, one_at_a_time
 from flows.research.economics import expect, wishes
 from flows.research.fitting import (
-    Answers,
     Fitted,
-    Unseen,
     calibrators,
     fit,
+    groups,
     judge,
     measure_rows,
 )
@@ -128,10 +128,10 @@ class Walk:
     fitted: tuple[Fitted, ...]
     spans: tuple[tuple[int, int], ...]
 
-    @property
-    def rounds(self) -> tuple[int, ...]:
-        """Boosting rounds of each fold."""
-        return tuple(int(one.booster.num_boosted_rounds()) for one in self.fitted)
+    def rounds(self, key: int) -> tuple[int, ...]:
+        """Return the boosting rounds of a part in each fold that has it."""
+        found = (one.parts[key] for one in self.fitted if key in one.parts)
+        return tuple(int(part.booster.num_boosted_rounds()) for part in found)
 
     @property
     def unseen(self) -> Unseen:
@@ -297,18 +297,23 @@ def _result(
 
 
 def _trades_when_finished(walked: Walk, recipe: Recipe) -> int:
-    """Return how many trades the calibrator and economics of all judged rows would take."""
+    """Return how many trades the calibrators and economics of all judged rows would take."""
     samples, unseen = walked.samples, walked.unseen
-    ensemble, _ = calibrators(samples, unseen, recipe.model.ensemble_weight)
-    raw = joined(unseen.boosted, unseen.linear, recipe.model.ensemble_weight)
-    expected = expect(
-        measure_rows(samples, unseen.rows),
-        ensemble.apply(raw),
-        samples.symbol[unseen.rows],
-        samples.volatility[unseen.rows],
-    )
     wished = np.zeros(samples.n, dtype=np.bool_)
-    wished[unseen.rows] = wishes(expected, recipe.model.kappa)
+    for _, rows in groups(samples, unseen.rows):
+        mine = unseen.within(rows)
+        try:
+            ensemble, _ = calibrators(samples, mine, recipe.model.ensemble_weight)
+        except InputError:  # one class only of a symbol that learns apart: it would have no model
+            continue
+        raw = joined(mine.boosted, mine.linear, recipe.model.ensemble_weight)
+        expected = expect(
+            measure_rows(samples, mine.rows),
+            ensemble.apply(raw),
+            samples.symbol[mine.rows],
+            samples.volatility[mine.rows],
+        )
+        wished[mine.rows] = wishes(expected, recipe.model.kappa)
     return int(one_at_a_time(samples.trips, wished).size)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from executor.core.columns import resolve
 from executor.core.covariance import UNKNOWN_CORRELATION, VOLUMES_MIN
 from executor.core.coverage import coverage_block
+from executor.core.decide import kelly_share
 from executor.core.entries import YEAR_MS
 from executor.core.fills import quantise_quantity
 from executor.core.model import Model, ModelInfo, Prediction, Request
@@ -183,13 +184,20 @@ def _signals(model: Model, recording: Recording, params: Params) -> Signals:
     answers = model.predict_many(requests)
     places = np.array([place for place, *_ in found], dtype=np.int64)
     rows = np.array([row for *_, row in found]).reshape(len(found), len(info.feature_names))
-    buckets = [bucket_of(info.buckets, answer.probability) for answer in answers]
+    bets = [info.bets_of(recording.symbols[s]) for _, s, *_ in found]
+    buckets = [
+        bucket_of(bet.buckets, answer.probability)
+        for bet, answer in zip(bets, answers, strict=True)
+    ]
+    share_max = min(params.sizing.kelly_fraction_max, info.kelly_fraction)
+    cap = params.limits.position_fraction_max
     return Signals(
         first=np.searchsorted(places, np.arange(recording.grid.size + 1)),
         symbol=np.array([s for _, s, *_ in found], dtype=np.int64),
         side=np.array([signal.side for _, _, signal, _ in found], dtype=np.int64),
         bucket_wins=np.array([bucket.wins if bucket else 0.0 for bucket in buckets]),
         bucket_n=np.array([bucket.n if bucket else -1.0 for bucket in buckets]),
+        kelly_share=np.array([kelly_share(share_max, cap, bet.kelly_q90) for bet in bets]),
         volatility=rows[:, columns.volatility],
         atr=_column(rows, columns.atr),
         is_regime=_regimes(info, params, rows, [signal.side for _, _, signal, _ in found]),
@@ -258,8 +266,6 @@ def _rules(info: ModelInfo, params: Params) -> FloatArray:
         "profit": info.barriers.profit,
         "loss": info.barriers.loss,
         "kappa": info.kappa,
-        "kelly_share_max": min(sizing.kelly_fraction_max, info.kelly_fraction),
-        "kelly_q90": info.kelly_q90,
         "kelly_prior": sizing.kelly_prior_count,
         "risk_per_trade": sizing.risk_per_trade,
         "raise_wins": float(sizing.raise_wins) if sizing.raise_after_wins else math.inf,

@@ -14,7 +14,6 @@ from executor.core.decide import (
     beta_share,
     drawdown_throttle,
     kelly_bet,
-    kelly_share,
     shrunk_probability,
     variance_share,
 )
@@ -48,8 +47,6 @@ from flows.research.portfolio_rules import (
     R_BETA_MAX,
     R_GROSS_MAX,
     R_KELLY_PRIOR,
-    R_KELLY_Q90,
-    R_KELLY_SHARE_MAX,
     R_LEVERAGE_MAX,
     R_LOSSES_HALVING,
     R_MAINTENANCE,
@@ -118,7 +115,7 @@ def sized(
     bet = kelly_bet(
         probability, signals.win_mean[k], signals.loss_mean[k], signals.second_moment[k]
     )
-    kelly = kelly_share(rules[R_KELLY_SHARE_MAX], rules[R_POSITION_MAX], rules[R_KELLY_Q90]) * bet
+    kelly = signals.kelly_share[k] * bet
     risk = rules[R_RISK_PER_TRADE]
     if book.account[WINS_ROW] >= rules[R_RAISE_WINS]:
         risk *= rules[R_RAISE_FACTOR]

@@ -25,46 +25,44 @@ R_PROFIT: Final = 15
 R_LOSS: Final = 16
 R_VOLATILITY_SCALED: Final = 17
 R_KAPPA: Final = 18
-R_KELLY_SHARE_MAX: Final = 19
-R_KELLY_Q90: Final = 20
-R_KELLY_PRIOR: Final = 21
-R_RISK_PER_TRADE: Final = 22
-R_RAISE_WINS: Final = 23
-R_RAISE_FACTOR: Final = 24
-R_ATR_HALVING: Final = 25
-R_LOSSES_HALVING: Final = 26
-R_THROTTLE_START: Final = 27
-R_THROTTLE_FULL: Final = 28
-R_THROTTLE_FLOOR: Final = 29
-R_VOLUME_SHARE_MAX: Final = 30
-R_VARIANCE_TARGET: Final = 31
-R_BETA_MAX: Final = 32
-R_SHRINKAGE: Final = 33
-R_CORRELATION_ROWS: Final = 34
-R_CORRELATION_BARS_MIN: Final = 35
-R_CORRELATION_MAX: Final = 36
-R_CORRELATED_MAX: Final = 37
-R_UNKNOWN_CORRELATION: Final = 38
-R_UNKNOWN_VOLATILITY: Final = 39
-R_POSITIONS_MAX: Final = 40
-R_VOLUMES_MIN: Final = 41
-R_VOLUME_NEEDED: Final = 42
-R_QUIET_FACTOR: Final = 43
-R_POSITION_MAX: Final = 44
-R_LEVERAGE_MAX: Final = 45
-R_GROSS_MAX: Final = 46
-R_NET_MAX: Final = 47
-R_ORDER_NOTIONAL_MAX: Final = 48
-R_ORDERS_MINUTE_MAX: Final = 49
-R_ORDERS_DAY_MAX: Final = 50
-R_REPEATED_MAX: Final = 51
-R_TRAINED_UNTIL_MS: Final = 52
-R_MODEL_AGE_DAYS_MAX: Final = 53
-R_STOP_DISTANCE_MIN: Final = 54
-R_STOP_DISTANCE_MAX: Final = 55
-R_MAINTENANCE: Final = 56
-R_ROUNDING: Final = 57
-R_COUNT: Final = 58
+R_KELLY_PRIOR: Final = 19
+R_RISK_PER_TRADE: Final = 20
+R_RAISE_WINS: Final = 21
+R_RAISE_FACTOR: Final = 22
+R_ATR_HALVING: Final = 23
+R_LOSSES_HALVING: Final = 24
+R_THROTTLE_START: Final = 25
+R_THROTTLE_FULL: Final = 26
+R_THROTTLE_FLOOR: Final = 27
+R_VOLUME_SHARE_MAX: Final = 28
+R_VARIANCE_TARGET: Final = 29
+R_BETA_MAX: Final = 30
+R_SHRINKAGE: Final = 31
+R_CORRELATION_ROWS: Final = 32
+R_CORRELATION_BARS_MIN: Final = 33
+R_CORRELATION_MAX: Final = 34
+R_CORRELATED_MAX: Final = 35
+R_UNKNOWN_CORRELATION: Final = 36
+R_UNKNOWN_VOLATILITY: Final = 37
+R_POSITIONS_MAX: Final = 38
+R_VOLUMES_MIN: Final = 39
+R_VOLUME_NEEDED: Final = 40
+R_QUIET_FACTOR: Final = 41
+R_POSITION_MAX: Final = 42
+R_LEVERAGE_MAX: Final = 43
+R_GROSS_MAX: Final = 44
+R_NET_MAX: Final = 45
+R_ORDER_NOTIONAL_MAX: Final = 46
+R_ORDERS_MINUTE_MAX: Final = 47
+R_ORDERS_DAY_MAX: Final = 48
+R_REPEATED_MAX: Final = 49
+R_TRAINED_UNTIL_MS: Final = 50
+R_MODEL_AGE_DAYS_MAX: Final = 51
+R_STOP_DISTANCE_MIN: Final = 52
+R_STOP_DISTANCE_MAX: Final = 53
+R_MAINTENANCE: Final = 54
+R_ROUNDING: Final = 55
+R_COUNT: Final = 56
 # The names in the order of their places.
 R_NAMES: Final = (
     "interval_ms",
@@ -86,8 +84,6 @@ R_NAMES: Final = (
     "loss",
     "volatility_scaled",
     "kappa",
-    "kelly_share_max",
-    "kelly_q90",
     "kelly_prior",
     "risk_per_trade",
     "raise_wins",

@@ -81,7 +81,8 @@ class Signals(NamedTuple):
     """Signals with the model's answers; arrays of shape (signals,), by close and symbol.
 
     ``first`` has shape (closes + 1,): the signals of a close are those in that range. ``is_regime``
-    says where the regime filter refuses; ``bucket_n`` is -1 outside of every calibration bucket.
+    says where the regime filter refuses; ``bucket_n`` is -1 outside of every calibration bucket;
+    ``kelly_share`` is the share of the growth-optimal bet.
     """
 
     first: IntArray
@@ -95,6 +96,7 @@ class Signals(NamedTuple):
     second_moment: FloatArray
     bucket_wins: FloatArray
     bucket_n: FloatArray
+    kelly_share: FloatArray
     volatility: FloatArray
     atr: FloatArray
     is_regime: NDArray[np.bool_]

@@ -32,6 +32,7 @@ class Samples:
     :func:`entry_weights`; [``start_ms``, ``end_ms``] is the closed span from decision to the
     label's end.
     ``dropped`` counts, by symbol, the labels that were not used because a bar is missing inside.
+    Where rows are ``apart``, each symbol's teach a model of its own.
     """
 
     names: tuple[str, ...]
@@ -53,11 +54,16 @@ class Samples:
     start_ms: IntArray
     end_ms: IntArray
     dropped: Mapping[str, int] = field(default_factory=dict)
+    apart: bool = False
 
     @property
     def n(self) -> int:
         """Number of rows."""
         return int(self.label.size)
+
+    def of(self, number: int) -> NDArray[np.intp]:
+        """Return the rows of a symbol."""
+        return np.flatnonzero(self.symbol == number)
 
     @property
     def trips(self) -> RoundTrips:
@@ -130,6 +136,7 @@ def draw_samples(dataset: Dataset, recipe: Recipe) -> Samples:
         symbols=symbols,
         left_out=left_out,
         dropped=dropped,
+        apart=dataset.apart,
         weight=entry_weights(
             pooled["start_ms"],
             pooled["end_ms"],

@@ -6,16 +6,20 @@ part. Looks at the test part once, when the model is finished. Rule: what is jud
 shipped; no row of the test part, and none whose span reaches it, has any influence on it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from features.errors import InputError
+from flows.research.answers import Answers
 from flows.research.fitting import (
-    Answers,
+    ALL,
     Fitted,
+    FittedPart,
     answer,
     calibrators,
+    groups,
     judge,
     measure_rows,
     require_rows,
@@ -44,8 +48,9 @@ class Cuts:
 class Trained:
     """A finished model, the rows it was made from, and what it answers.
 
-    ``out_of_fold`` is what its calibrators and economics make of raw probabilities that the walk's
-    parts gave to rows they had not seen; ``test`` are its own answers to the test part.
+    ``left_out`` says why a symbol has no model where each has one of its own. ``out_of_fold`` is
+    what the finished calibrators and economics make of raw probabilities that the walk's parts gave
+    to rows they had not seen; ``test`` are its own answers to the test part.
     """
 
     recipe: Recipe
@@ -55,7 +60,7 @@ class Trained:
     split: Split
     known: Rows
     fitted: Fitted
-    rounds: int
+    left_out: Mapping[str, str]
     walk: Walk
     out_of_fold: Answers
     test: Answers
@@ -92,8 +97,7 @@ def train(dataset: Dataset, recipe: Recipe, trial: Trial, machine: Machine) -> T
     known = np.flatnonzero(samples.end_ms < borders.test_ms - distance)
     require_rows(samples, known, "rows before the test part")
     walked = walk(samples, recipe, trial, machine)
-    rounds = max(1, int(np.median(walked.rounds)))
-    fitted = _refit(walked, known, recipe, rounds=rounds, seed=trial.seed, machine=machine)
+    fitted, left_out = _refit(walked, known, recipe, seed=trial.seed, machine=machine)
     return Trained(
         recipe=recipe,
         cuts=borders,
@@ -102,7 +106,7 @@ def train(dataset: Dataset, recipe: Recipe, trial: Trial, machine: Machine) -> T
         split=split,
         known=known,
         fitted=fitted,
-        rounds=rounds,
+        left_out={**left_out, **samples.left_out},
         walk=walked,
         out_of_fold=answer(samples, walked.unseen, fitted),
         test=judge(samples, split.test, fitted),
@@ -110,19 +114,54 @@ def train(dataset: Dataset, recipe: Recipe, trial: Trial, machine: Machine) -> T
 
 
 def _refit(
-    walked: Walk, known: Rows, recipe: Recipe, *, rounds: int, seed: int, machine: Machine
-) -> Fitted:
-    """Fit both parts on everything before the test; calibrate on the out-of-fold ensemble."""
+    walked: Walk, known: Rows, recipe: Recipe, *, seed: int, machine: Machine
+) -> tuple[Fitted, dict[str, str]]:
+    """Fit every part on everything before the test; say why a symbol has none."""
+    samples = walked.samples
+    parts: dict[int, FittedPart] = {}
+    left_out: dict[str, str] = {}
+    reason = InputError("there is no labelled signal before the test part; use a longer history")
+    for key, rows in groups(samples, known):
+        try:
+            parts[key] = _refit_part(walked, key, rows, recipe, seed, machine)
+        except InputError as error:
+            reason = error
+            if key != ALL:
+                left_out[samples.symbols[key]] = str(error)
+    if not parts:
+        raise reason
+    if samples.apart:
+        for number, symbol in enumerate(samples.symbols):
+            if number not in parts:
+                left_out.setdefault(symbol, "no labelled signals before the test part")
+    return Fitted(parts=parts), left_out
+
+
+def _refit_part(
+    walked: Walk, key: int, rows: Rows, recipe: Recipe, seed: int, machine: Machine
+) -> FittedPart:
+    """Fit trees and logistic part on all ``rows``; calibrate on the out-of-fold ensemble."""
     samples, weight = walked.samples, recipe.model.ensemble_weight
-    x, label, unique = samples.x[known], samples.label[known], samples.weight[known]
-    ensemble, alone = calibrators(samples, walked.unseen, weight)
-    return Fitted(
+    require_rows(samples, rows, "rows before the test part")
+    unseen = walked.unseen if key == ALL else walked.unseen.within(samples.of(key))
+    rounds = walked.rounds(key)
+    if not rounds:
+        raise InputError("no fold of the walk-forward had enough of its rows; use a longer history")
+    x, label, unique = samples.x[rows], samples.label[rows], samples.weight[rows]
+    ensemble, alone = calibrators(samples, unseen, weight)
+    return FittedPart(
         booster=fit_booster(
-            x, label, unique, recipe.booster, seed=seed, machine=machine, rounds=rounds
+            x,
+            label,
+            unique,
+            recipe.booster,
+            seed=seed,
+            machine=machine,
+            rounds=max(1, int(np.median(rounds))),
         ),
         linear=fit_linear(x, label, unique, recipe.model.logistic_c),
         ensemble_weight=weight,
         calibrator=ensemble,
         linear_calibrator=alone,
-        economics=measure_rows(samples, known),
+        economics=measure_rows(samples, rows),
     )

@@ -69,6 +69,6 @@ def _return_at(
         rows = np.flatnonzero((samples.start_ms >= begin) & (samples.start_ms < end))
         if rows.size:
             answers = judge(samples, rows, fitted)
-            wished[rows] = wishes(answers.expected, recipe.model.kappa)
+            wished[answers.rows] = wishes(answers.expected, recipe.model.kappa)
     track = make_track(dataset, samples, wished, period)
     return float(track.daily.sum()) - track.metrics["exposure"] * hold

@@ -14,9 +14,11 @@ from executor.core.manifest import BundleError
 from executor.models.loader import LoadedModel, Loader, Policy
 from executor.models.registry import Registry, RegistryError, Version
 from executor.models.store import ModelStore
+from features.signals import Signal
 from tests.support.bundles import (
     INTERVAL_MS,
     manifest_of,
+    single_bundle,
     small_bundle,
     small_market,
     train_part,
@@ -254,3 +256,16 @@ async def test_a_registry_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert await loader.start() is None
     assert "MLflow at http://127.0.0.1:1" in loader.refusal
     await registry.close()
+
+
+async def test_a_bundle_with_a_model_a_symbol_is_loaded_and_answers(
+    mlflow: FakeMlflow, desk: Desk
+) -> None:
+    symbols = ("AAAUSDT", "BBBUSDT")
+    mlflow.register(single_bundle(*symbols))
+    found = await desk.loader.start()
+    assert found is not None
+    signal = Signal(side=1, score=0.01, confidence=0.7, rule=1)
+    row = small_market(900).tapes[0].features[800]
+    answers = {found.bundle.predict(symbol, row, signal).probability for symbol in symbols}
+    assert len(answers) == len(symbols), "each symbol answers from its own trees"

@@ -79,7 +79,7 @@ def test_one_byte_of_the_code_that_results_depend_on_is_other_code(tmp_path, mon
     assert len(seen) == len(shelf.CODE) + 2
 
 
-def test_a_recipe_is_schema_space_exit_plan_and_tuning_and_nothing_else(settings):
+def test_a_recipe_is_schema_mode_space_exit_plan_and_tuning_and_nothing_else(settings):
     """More data, more trials, another seed: the same recipe, and its uses are counted together."""
     first = recipe_key(settings, SCHEMA)
     assert recipe_key(settings, "b" * 64) != first
@@ -88,6 +88,10 @@ def test_a_recipe_is_schema_space_exit_plan_and_tuning_and_nothing_else(settings
     )
     assert base_recipe(wider).barriers.profit == 0.03
     assert recipe_key(wider, SCHEMA) != first
+    apart = settings.model_copy(
+        update={"model": settings.model.model_copy(update={"mode": "single_symbol"})}
+    )
+    assert recipe_key(apart, SCHEMA) != first
     same = settings.model_copy(
         update={
             "search": settings.search.model_copy(update={"trials": 99, "workers": 4}),

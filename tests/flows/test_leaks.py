@@ -18,6 +18,7 @@ from flows.research import comparison, fitting, models, objective, training
 from flows.research.bundling import Origin, draft_manifest, parts
 from flows.research.comparison import compare
 from flows.research.evaluation import evaluate_model
+from flows.research.fitting import ALL
 from flows.research.market import build_market, make_dataset
 from flows.research.models import Machine
 from flows.research.nulls import driftless
@@ -96,7 +97,7 @@ def trained(data):
 
 def shipped(data):
     """Return all that is shipped of a model trained on ``data``, as bytes and numbers."""
-    made = train(data, RECIPE, terms_of(data), MACHINE).fitted
+    made = train(data, RECIPE, terms_of(data), MACHINE).fitted.parts[ALL]
     return (
         bytes(made.booster.save_raw("ubj")),
         made.linear.mean.tobytes() + made.linear.scale.tobytes(),

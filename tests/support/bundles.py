@@ -4,7 +4,7 @@ For tests of whoever loads, swaps or trades a bundle. The same arguments give th
 trained in a hurry and proves nothing about trading.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -163,6 +163,14 @@ def manifest_of(
         "git_revision": "",
         "seeds": {"training": 7},
     }
+    if mode != "multi_symbol":
+        part = {"calibrator": {"a": 1.0, "b": 0.0}, "volatility_edges": [], "f_q90": 20.0}
+        own = {**part, "buckets": manifest["buckets"]}
+        manifest["parts"] = dict.fromkeys(symbols, own)
+        manifest["recipe"] = {"booster": {}, "model": {}}
+        manifest["training"] |= {"fit_end_ms": 0, "rows": 1, "rounds": 12, "history_days_min": 90.0}
+        for shared in ("calibrator", "buckets"):
+            del manifest[shared]
     return {**manifest, **changes}
 
 
@@ -195,6 +203,17 @@ def small_bundle(bars: int = 1500, seed: int = 7, encoding: str = "one_hot") -> 
     market = small_market(bars, seed)
     rows, outcomes = training_rows(market, encoding)
     return pack(manifest_of(market, encoding=encoding), {"": train_part(rows, outcomes)})
+
+
+def single_bundle(*symbols: str, gate: str = "passed") -> dict[str, bytes]:
+    """Return the files of a bundle in which each of ``symbols`` has a model of its own."""
+    market = small_market(900)
+    rows, outcomes = training_rows(market, "none")
+    named = replace(market, tapes=tuple(replace(market.tapes[0], symbol=s) for s in symbols))
+    verdict = {"verdict": gate, "criteria": []}
+    manifest = manifest_of(named, mode="single_symbol", encoding="none", gate=verdict)
+    moved = {symbol: np.roll(outcomes, ord(symbol[0])) for symbol in symbols}
+    return pack(manifest, {symbol: train_part(rows, one) for symbol, one in moved.items()})
 
 
 def model_width(market: Market, encoding: str) -> int:
