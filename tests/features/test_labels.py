@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.barriers import PROFIT, STOP, TIME, TRUNCATED
-from features.costs import FUNDING_INTERVAL_MS, Costs, FlatFunding, settlement_ms
+from features.costs import FUNDING_INTERVAL_MS, Costs, FlatFunding
 from features.label_kernel import Bars, Found, Requests, Terms, label_by_stack
 from features.label_scan import label_by_scan
 from features.labels import (
@@ -101,7 +101,7 @@ def test_kernel_equals_the_reference_bit_for_bit(problem):
         bars, events, side, barriers, costs, funding, volatility=volatility, tick=0.001
     )
     settled = [
-        (settlement_ms(int(t)), float(r))
+        (int(t) // MINUTE * MINUTE, float(r))
         for t, r in zip(funding.time_ms, funding.rate, strict=True)
     ]
     spread = [np.broadcast_to(x, events.size) for x in (barriers.profit, barriers.loss)]

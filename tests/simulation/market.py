@@ -132,7 +132,8 @@ def paper_settings(seed: int, bars: int) -> PaperSettings:
     """Return the settings of the venue core: a made-up market, one account."""
     account = AccountSettings(name="main", api_key="key", secret="secret", balance=Decimal(BALANCE))
     return PaperSettings(
-        folder=None,
+        recordings=None,
+        venue="",
         symbols=SYMBOLS,
         interval=INTERVAL,
         interval_ms=INTERVAL_MS,
