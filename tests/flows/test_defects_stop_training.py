@@ -15,7 +15,7 @@ from flows.lake.universe import Member, record
 from flows.lake.verdict import Thresholds
 from flows.plan import base_recipe, shelf
 from flows.research.samples import draw_samples
-from flows.retrain import _trainable
+from flows.retrain import trainable
 from flows.settings import load_settings
 from flows.shelf import load_dataset
 from flows.training_catalog import training_catalog
@@ -153,7 +153,7 @@ def test_a_retraining_goes_on_without_the_failed_symbol(monkeypatch, caplog):
     told = []
     log = type("Log", (), {"warning": lambda self, *words: told.append(words)})
     monkeypatch.setattr("flows.retrain.get_run_logger", log)
-    assert _trainable(verdicts) == [GOOD]
+    assert trainable(verdicts) == [GOOD]
     assert told == [("%s is left out: %s", UNPAID, "no funding")]
 
 
