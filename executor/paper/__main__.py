@@ -6,12 +6,14 @@ stderr and exit code 2; SIGTERM and SIGINT end it with 0; stdout has one JSON li
 
 import asyncio
 import gc
+import logging
 import signal
 import socket
 import sys
 
 import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from executor.paper.assembly import Assembly, assemble
 from executor.paper.clock import Clock
@@ -82,8 +84,14 @@ exchange = ccxt.pro.bybit({{"apiKey": "{account.api_key}", "secret": "{account.s
 """
 
 
+def is_ours(record: logging.LogRecord) -> bool:
+    """Say whether a log record is about us, and not about a request that is no HTTP."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
 async def serve(parts: Assembly, listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT."""
+    logging.getLogger("aiohttp.server").addFilter(is_ours)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):

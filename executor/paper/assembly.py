@@ -16,6 +16,7 @@ from executor.paper.mischief import Mischief
 from executor.paper.mover import Mover
 from executor.paper.settings import Settings
 from executor.paper.sources import load, planned_faults, standing_at
+from features.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +38,13 @@ def assemble(settings: Settings, clock: Clock) -> Assembly:
     journal.begin(_header(settings, market.now_ms))
     exchange = Exchange(settings, market, clock)
     mischief = Mischief(exchange)
-    for fault in (*own_faults, *planned_faults(settings.faults)):
+    for fault in own_faults:
         mischief.plan(fault)
+    for fault in planned_faults(settings.faults):
+        try:
+            mischief.plan(fault)
+        except InputError as error:
+            raise InputError(f"--faults: {error}") from error
     mover = Mover(exchange, mischief, journal)
     commands = Commands(exchange, mover, mischief, journal)
     exchange.disconnection.on_expiry(commands.expire)

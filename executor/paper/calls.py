@@ -48,8 +48,9 @@ class Call:
 
     def series(self, name: str = "symbol") -> Series:
         """Return the series of the symbol asked for."""
-        found = self.exchange.market.series.get(self.params.needed(name))
-        if found is None:
+        symbol = self.params.needed(name)
+        found = self.exchange.market.series.get(symbol)
+        if found is None or not self.exchange.is_listed(symbol):
             raise VenueError(PARAMS_ERROR, "Not supported symbols")
         return found
 

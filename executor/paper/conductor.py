@@ -17,6 +17,7 @@ from features.errors import InputError
 
 BARRIER_SECONDS = 5.0
 SHOW_AGAIN_SECONDS = 2.0
+SHOW_AGAIN_FIRST_SECONDS = 0.5
 TICKS_A_BAR_MAX = 60
 TICKS_A_BAR_MIN = 3
 TICK_SECONDS = 0.25
@@ -92,10 +93,18 @@ class Conductor:
 
     async def _everyone(self, close_ms: int) -> None:
         """Wait until as many clients as were announced have reported ``close_ms`` done."""
-        wanted = self._exchange.settings.clients
+        wanted, patience = self._exchange.settings.clients, SHOW_AGAIN_FIRST_SECONDS
         while sum(done >= close_ms for done in self._done.values()) < wanted:
             self._reported.clear()
-            await self._reported.wait()
+            try:
+                async with asyncio.timeout(patience):
+                    await self._reported.wait()
+            except TimeoutError:
+                # As the venue repeats a quiet bar: a client that was not listening at the moment
+                # of its opening would wait for us for ever, and we for it.
+                if self.mover.bars_done:
+                    self.mover.show_opening()
+                patience = min(2 * patience, SHOW_AGAIN_SECONDS)
 
     async def _act_at_opening(self) -> None:
         """Let clients that want it act on what was filled at the opening."""

@@ -14,7 +14,7 @@ from executor.paper.eventlog import EventLog
 from executor.paper.faults import STREAM, WORDS_MAX, Fault, Faults
 from executor.paper.hub import Hub
 from executor.paper.limits import Limits
-from executor.paper.market import Market, Running
+from executor.paper.market import Market, Running, Series, going_on, until
 from executor.paper.settings import Settings
 from executor.paper.venue import matching
 from executor.paper.venue.account import Account, Booking
@@ -45,6 +45,7 @@ class Exchange:
         self.log = EventLog(settings.event_log)
         self.running: dict[str, Running] = {}
         self._connections = 0
+        self._ahead: dict[str, Series] = {}  # the whole of those that are closed
         self._volatility = {symbol: VolatilityStream() for symbol in market.series}
         self.holds_takers = settings.speed == 0.0
         costs = Costs(
@@ -114,6 +115,19 @@ class Exchange:
         """Whether the venue is down for maintenance."""
         return self.clock.monotonic() < self.maintenance_until
 
+    def is_listed(self, symbol: str) -> bool:
+        """Say whether ``symbol`` has a market: one that is closed has no bars and no ticker."""
+        return self.state.instruments[symbol].status != "Closed"
+
+    def list_or_close(self, symbol: str) -> None:
+        """Bring a symbol's bars into line with its status: none come while it is closed."""
+        series, now = self.market.series[symbol], self.state.now_ms
+        if not self.is_listed(symbol) and symbol not in self._ahead:
+            self._ahead[symbol] = series
+            self.market.series[symbol] = until(series, now, self.running.pop(symbol, None))
+        elif self.is_listed(symbol) and symbol in self._ahead:
+            self.market.series[symbol] = going_on(series, self._ahead.pop(symbol), now)
+
     def hide_running_bar(self, symbol: str) -> None:
         """Leave the running bar of ``symbol`` out of everything shown of it, now and later."""
         series = self.market.series[symbol]
@@ -124,7 +138,7 @@ class Exchange:
 
     def match(self, symbols: Collection[str] | None = None) -> None:
         """Let waiting orders (of ``symbols``, if given) take, and tell what came of it."""
-        chosen = self.market.series if symbols is None else symbols
+        chosen = self.market.series.keys() - self._ahead.keys() if symbols is None else symbols
         matching.match_takers(self.state, chosen)
         self.publish()
 

@@ -50,13 +50,18 @@ MARKET = {
     "close_by_hand": "close an account's position as its owner would on the website",
     "liquidate": "liquidate an account's position at the last price",
     "adl": "deleverage an account's position at the last price",
+    "delist": "end a contract: its orders cancelled, its positions settled at the last price",
     "instrument": "change an instrument's tick, lot, limits or status",
     "maintenance": "close for some seconds: 503, sockets closed, status page says so",
     "ban": "ban every address for some seconds",
 }
 # Those that change what the venue holds: a journal replays them.
 VENUE_KINDS = frozenset(
-    {*ORDER, "stale_klines", "missing_bar", "close_by_hand", "liquidate", "adl", "instrument"}
+    {
+        *ORDER,
+        *("stale_klines", "missing_bar", "close_by_hand", "liquidate", "adl", "delist"),
+        "instrument",
+    }
 )
 KINDS: Mapping[str, str] = {**REQUEST, **STREAM, **ORDER, **MARKET}
 RANDOM_KINDS = ("http", "retcode", "disconnect", "hang_after", "slow", "ws_drop", "ws_duplicate")
@@ -71,6 +76,17 @@ NUMBERS = {
     "fraction": (0, 1),
     "bars": (0, 1e9),
 }
+# Other arguments that some kind takes.
+WORDS = (
+    "body",
+    "content_type",
+    "message",
+    "account",
+    "tick",
+    "lot",
+    "quantity_min",
+    "notional_min",
+)
 COUNT_MAX = 1_000_000
 HANG_SECONDS = 60.0
 SERVER_ERROR = 10016
@@ -93,6 +109,10 @@ class Fault:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError(unknown_name("fault", self.kind, KINDS))
+        for name in self.arguments:
+            if name not in (*NUMBERS, *WORDS):
+                problem = unknown_name("argument", name, (*NUMBERS, *WORDS))
+                raise InputError(f"fault {self.kind}: {problem}")
         for name, (least, most) in NUMBERS.items():
             if name not in self.arguments or (name == "status" and self.kind == "instrument"):
                 continue

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from executor.paper.schedule import Schedule, schedule_of
-from executor.paper.spans import Span
+from executor.paper.spans import Span, span_of
 from executor.paper.venue.instruments import Instrument, instrument_for
 from features.errors import InputError
 from features.types import Candle, Candles, FloatArray, Funding, IntArray
@@ -208,6 +208,30 @@ def visible(
     whole = added_up(part, span)
     first = 0 if from_start else max(0, whole.n - window.limit)
     return whole.slice(first, min(whole.n, first + window.limit))
+
+
+def until(series: Series, now_ms: int, running: Running | None) -> Series:
+    """Return the series as it ends at ``now_ms``; a bar that only opens then is not there."""
+    span, every = span_of(series.candles.interval_ms), Window(limit=series.candles.n)
+    return replace(series, candles=visible(series, span, every, now_ms - 1, running))
+
+
+def going_on(ended: Series, whole: Series, now_ms: int) -> Series:
+    """Return a series that ended, and goes on with the bars of ``whole`` from ``now_ms`` on."""
+    first = int(whole.candles.open_ms.searchsorted(now_ms))
+    before, after = ended.candles, whole.candles.slice(first, whole.candles.n)
+    return replace(
+        ended,
+        candles=Candles(
+            interval_ms=before.interval_ms,
+            open_ms=np.concatenate([before.open_ms, after.open_ms]),
+            open=np.concatenate([before.open, after.open]),
+            high=np.concatenate([before.high, after.high]),
+            low=np.concatenate([before.low, after.low]),
+            close=np.concatenate([before.close, after.close]),
+            volume=np.concatenate([before.volume, after.volume]),
+        ),
+    )
 
 
 def _so_far(part: Candles, now_ms: int, running: Running | None) -> Candles:

@@ -20,6 +20,7 @@ from features.errors import InputError
 from features.suggest import unknown_name
 
 EVERY_ACCOUNT = "*"
+CLOSING = ("close_by_hand", "liquidate", "adl")
 STATUSES = ("Trading", "ReduceOnly", "Closed")
 Closing = Callable[[VenueState, Account, Position], None]
 
@@ -38,19 +39,40 @@ class Mischief:
             "close_by_hand": lambda fault: self._close(fault, liquidation.close_by_hand),
             "liquidate": lambda fault: self._close(fault, _liquidate),
             "adl": lambda fault: self._close(fault, liquidation.deleverage),
+            "delist": self._delist,
             "instrument": self._instrument,
             "maintenance": self._maintenance,
             "ban": self._ban,
         }
 
     def plan(self, fault: Fault) -> None:
-        """Plan a fault for its bar; without one, those of the market act at once."""
+        """Plan a fault for its bar; without one, those of the market act at once.
+
+        Raises
+        ------
+        InputError
+            Where it names a symbol, an account or a value that is not there.
+        """
+        self._check(fault)
         if fault.bar or fault.kind not in (MARKET.keys() | ORDER.keys()):
             self._exchange.faults.plan(fault)
         elif fault.kind in ORDER:
             self._wish(fault)
         else:
             self._act(fault)
+
+    def _check(self, fault: Fault) -> None:
+        """Refuse a fault that could not act when its time comes."""
+        state = self._exchange.state
+        of_one = fault.kind in ("instrument", "delist") or (fault.kind in ORDER and fault.match)
+        if of_one and fault.match not in state.instruments:
+            raise InputError(unknown_name("symbol", fault.match, state.instruments))
+        if fault.kind == "instrument":
+            self._changed(fault)
+        if fault.kind in CLOSING:
+            name = fault.text("account", "main")
+            if name not in (EVERY_ACCOUNT, *state.accounts):
+                raise InputError(unknown_name("account", name, state.accounts))
 
     def begin_bar(self, bar: int, *, replayed: bool) -> None:
         """Carry out or make ready the faults planned for a bar; replayed: those of the venue."""
@@ -66,8 +88,6 @@ class Mischief:
 
     def _wish(self, fault: Fault) -> None:
         fraction = Decimal(repr(fault.number("fraction", 0.5)))
-        if fault.match and fault.match not in self._exchange.state.instruments:
-            raise InputError(unknown_name("symbol", fault.match, self._exchange.state.instruments))
         for _ in range(fault.count):
             self._exchange.state.tampering.wish(fault.kind, fault.match, fraction)
 
@@ -94,8 +114,6 @@ class Mischief:
     def _close(self, fault: Fault, how: Closing) -> str:
         state = self._exchange.state
         name = fault.text("account", "main")
-        if name not in (EVERY_ACCOUNT, *state.accounts):
-            raise InputError(unknown_name("account", name, state.accounts))
         closed: list[str] = []
         for account in state.accounts.values():
             for position in account.open_positions():
@@ -104,16 +122,27 @@ class Mischief:
                     closed.append(f"{account.name}/{position.key.symbol}/{position.key.idx}")
         return ",".join(closed)
 
+    def _delist(self, fault: Fault) -> str:
+        """End a contract for good: nothing is left of it but its history."""
+        closed = liquidation.settle_out(self._exchange.state, fault.match)
+        self._exchange.publish()
+        self._set(replace(self._exchange.state.instruments[fault.match], status="Closed"))
+        return ",".join(f"{p.key.account}/{p.key.symbol}/{p.key.idx}" for p in closed)
+
     def _instrument(self, fault: Fault) -> str:
-        """Change what ``arguments`` name: tick, lot, quantity_min, notional_min, status."""
-        instruments = self._exchange.state.instruments
-        if fault.match not in instruments:
-            raise InputError(unknown_name("symbol", fault.match, instruments))
-        changed = instruments[fault.match]
+        self._set(self._changed(fault))
+        return ",".join(f"{name}={value}" for name, value in fault.arguments.items())
+
+    def _changed(self, fault: Fault) -> Instrument:
+        """Return a fault's instrument with what its arguments name."""
+        changed = self._exchange.state.instruments[fault.match]
         for name, value in fault.arguments.items():
             changed = _changed(changed, name, value)
-        instruments[fault.match] = changed
-        return ",".join(f"{name}={value}" for name, value in fault.arguments.items())
+        return changed
+
+    def _set(self, instrument: Instrument) -> None:
+        self._exchange.state.instruments[instrument.symbol] = instrument
+        self._exchange.list_or_close(instrument.symbol)
 
     def _maintenance(self, fault: Fault) -> str:
         seconds = fault.number("seconds", 10.0)

@@ -48,6 +48,11 @@ class Mover:
         """Opening of the bar that is open or comes next."""
         return int(self._exchange.market.opens[self.bars_done])
 
+    @property
+    def _following_ms(self) -> int:
+        """Opening of the bar that is open or comes next, after the last one its close."""
+        return self.open_ms if self.bars_left else self.close_ms
+
     def begin(self, count: int) -> bool:
         """Open the next bar, which comes in ``count`` ticks, or at once where that is 0.
 
@@ -68,7 +73,7 @@ class Mover:
 
     def show_opening(self) -> None:
         """Push the openings of the running bars once more; nothing moves."""
-        self._show(self._bars(self.open_ms, self._exchange.state.now_ms))
+        self._show(self._bars(self._following_ms, self._exchange.state.now_ms))
         for _ in self.news():
             pass
 
@@ -137,7 +142,7 @@ class Mover:
         exchange.running.clear()
         closed = self._bars(open_ms, self.close_ms)
         exchange.stale_bars = max(0, exchange.stale_bars - 1)
-        following = self.open_ms if self.bars_left else self.close_ms
+        following = self._following_ms
         exchange.open_bar(following)
         if not exchange.holds_takers:
             exchange.match()

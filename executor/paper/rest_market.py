@@ -16,6 +16,8 @@ from executor.paper.spans import DAY_MS, HOUR_MS, SPANS, Span, span_of
 from executor.paper.venue.errors import PARAMS_ERROR, VenueError
 
 KLINES_MAX = 1000
+BOOK_LOTS = 100  # what the best price of the made-up book offers
+OPEN_INTEREST = "10000"
 
 
 def time(call: Call) -> Row:
@@ -25,8 +27,8 @@ def time(call: Call) -> Row:
 
 
 def instruments(call: Call) -> Row:
-    """Return what may be traded."""
-    status = call.params.text("status")
+    """Return what may be traded, or what has another status, where that is asked for."""
+    status = call.params.text("status", "Trading")
     wanted = call.params.text("symbol")
     if not call.is_linear():
         return call.listing([])
@@ -36,7 +38,7 @@ def instruments(call: Call) -> Row:
         for symbol, instrument in call.exchange.state.instruments.items()
         if wanted in ("", symbol)
     )
-    return call.pages((row for row in rows if status in ("", row["status"])), dict, 500, 1000)
+    return call.pages((row for row in rows if row["status"] == status), dict, 500, 1000)
 
 
 def kline(call: Call) -> Row:
@@ -114,6 +116,7 @@ def ticker_row(exchange: Exchange, series: Series) -> Row:
     rate = series.funding.rate_at(state.now_ms)
     tick = float(instrument.tick)
     volume = float(volumes.sum())
+    size = text(instrument.lot * BOOK_LOTS)
     price = f"{last:.{places}f}"
     return {
         "symbol": instrument.symbol,
@@ -126,8 +129,8 @@ def ticker_row(exchange: Exchange, series: Series) -> Row:
         "lowPrice24h": f"{low:.{places}f}",
         "prevPrice1h": f"{hour_open:.{places}f}",
         "tickDirection": "PlusTick" if last >= day_open else "MinusTick",
-        "openInterest": f"{volume:.3f}",
-        "openInterestValue": f"{volume * last:.2f}",
+        "openInterest": OPEN_INTEREST,
+        "openInterestValue": f"{float(OPEN_INTEREST) * last:.2f}",
         "turnover24h": f"{turnover:.4f}",
         "volume24h": f"{volume:.4f}",
         "fundingRate": "" if rate is None else f"{rate + 0.0:.8f}".rstrip("0").rstrip("."),
@@ -140,9 +143,9 @@ def ticker_row(exchange: Exchange, series: Series) -> Row:
         "deliveryFeeRate": "",
         "deliveryTime": "0",
         "bid1Price": f"{last - tick:.{places}f}",
-        "bid1Size": "10",
+        "bid1Size": size,
         "ask1Price": f"{last + tick:.{places}f}",
-        "ask1Size": "10",
+        "ask1Size": size,
         "preOpenPrice": "",
         "preQty": "",
         "curPreListingPhase": "",
@@ -153,11 +156,10 @@ def tickers(call: Call) -> Row:
     """Return one or all tickers."""
     if not call.is_linear():
         return {"category": call.params.text("category"), "list": []}
-    chosen = [call.series()] if "symbol" in call.params else call.exchange.market.series.values()
-    return {
-        "category": "linear",
-        "list": [ticker_row(call.exchange, series) for series in chosen],
-    }
+    exchange = call.exchange
+    listed = [s for name, s in exchange.market.series.items() if exchange.is_listed(name)]
+    chosen = [call.series()] if "symbol" in call.params else listed
+    return {"category": "linear", "list": [ticker_row(exchange, series) for series in chosen]}
 
 
 def book_levels(
@@ -169,7 +171,7 @@ def book_levels(
     bids: list[list[str]] = []
     asks: list[list[str]] = []
     for step in range(1, depth + 1):
-        size = text(instrument.lot * 100 * step)
+        size = text(instrument.lot * BOOK_LOTS * step)
         below = last - instrument.tick * step
         if below > 0:
             bids.append([text(below), size])
@@ -262,7 +264,7 @@ def risk_limit(call: Call) -> Row:
 def open_interest(call: Call) -> Row:
     """Return the open interest, a constant that nothing depends on."""
     symbol = call.series().instrument.symbol
-    row = {"openInterest": "10000", "timestamp": str(call.exchange.state.now_ms)}
+    row = {"openInterest": OPEN_INTEREST, "timestamp": str(call.exchange.state.now_ms)}
     return {"category": "linear", "symbol": symbol, "list": [row], "nextPageCursor": ""}
 
 

@@ -77,13 +77,12 @@ def planned(scenario: Scenario, symbols: Collection[str], bars: int) -> list[Fau
 
 
 def _delisted(symbol: str, bar: int, bars: int) -> list[Fault]:
-    """Return what the venue does at a delisting: lets only reduce, then closes everything."""
+    """Return what the venue does at a delisting: lets only reduce, then settles everything."""
     end = min(bars, bar + DELISTING_BARS)
     only_reduce = {"status": "ReduceOnly"}
     return [
         Fault(kind="instrument", match=symbol, bar=bar, arguments=only_reduce),
-        Fault(kind="close_by_hand", match=symbol, bar=end, arguments={"account": "*"}),
-        Fault(kind="instrument", match=symbol, bar=end, arguments={"status": "Closed"}),
+        Fault(kind="delist", match=symbol, bar=end),
     ]
 
 

@@ -108,7 +108,9 @@ class Rest:
                 endpoint = PRIVATE.get(key) or rest_market.ENDPOINTS[key]
                 result = endpoint(Call(exchange, Params(query_of(query)), account))
         except VenueError as error:
-            return self._reply(error.code, error.message, {}, allowance)
+            reasons = [{"reasonCode": code, "reasonMsg": text} for code, text in error.reasons]
+            result = {"reasons": reasons} if reasons else {}
+            return self._reply(error.code, error.message, result, allowance)
         return self._reply(0, "OK", result, allowance)
 
     def _reply(

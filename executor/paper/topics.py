@@ -18,7 +18,7 @@ def parse_topic(exchange: Exchange, topic: str) -> tuple[str, str, Series] | Non
     """Return a topic's kind, detail and series, or None where there is no such topic."""
     parts = topic.split(".")
     series = exchange.market.series.get(parts[-1])
-    if series is None:
+    if series is None or not exchange.is_listed(parts[-1]):
         return None
     kind, detail = parts[0], parts[1] if len(parts) == 3 else ""
     if len(parts) == 3 and kind == "kline":

@@ -155,6 +155,11 @@ async def test_account_and_settings(exchange: Any) -> None:
     await exchange.set_margin_mode("isolated")
     assert (await exchange.fetch_margin_mode(BTC))["marginMode"] == "isolated"
     await exchange.set_margin_mode("cross")
+    exchange.enableLastJsonResponse = True
+    with pytest.raises(rest_ccxt.ExchangeError, match="3400045"):
+        await exchange.set_margin_mode("portfolio")
+    (reason,) = exchange.last_json_response["result"]["reasons"]
+    assert reason["reasonCode"] == "3400000"
     with pytest.raises(rest_ccxt.NoChange):
         await exchange.set_position_mode(False, BTC)
     assert (await exchange.set_position_mode(True, BTC))["retCode"] == 0

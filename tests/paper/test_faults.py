@@ -339,14 +339,81 @@ async def test_klines_go_stale_and_bars_go_missing(tmp_path: Path) -> None:
         {"kind": "partial_fill", "match": "BTCUSD"},
         {"kind": "skew", "arguments": []},
         {"kind": 7},
+        {"kind": "delist"},
+        {"kind": "http", "arguments": {"staus": 429}},
     ],
 )
-async def test_a_fault_that_cannot_be_is_refused(paper: PaperHere, body: dict[str, Any]) -> None:
-    kind = body.pop("kind")
-    said = await plan(paper, kind, **body)
+@pytest.mark.parametrize("when", [{}, {"bar": 3}])
+async def test_a_fault_that_cannot_be_is_refused(
+    paper: PaperHere, body: dict[str, Any], when: dict[str, int]
+) -> None:
+    """At once, and not only when its bar comes."""
+    said = await plan(paper, **body, **when)
     assert said["ok"] is False
     assert "\n" not in said["error"]
     assert hits(paper) == []
+    assert paper.exchange.faults.planned == []
+
+
+async def test_a_contract_is_delisted(paper: PaperHere, me: Client) -> None:
+    """Its orders end, its positions are settled without a fee, and it is nowhere to be seen."""
+    private, public = await listening(me), await me.stream("public/linear")
+    await public.subscribe("kline.15.BTCUSDT", "tickers.ETHUSDT")
+    await me.rest.order("Buy", "2", stopLoss="50")
+    await me.rest.order("Buy", "1", price="90")
+    await private.topic("execution")
+    await plan(paper, "delist", match="BTCUSDT")
+    await until(lambda: len(private.rows("execution")) == 2)
+    row = private.rows("execution")[-1]
+    assert (row["execType"], row["createType"], row["execFee"]) == ("Settle", "CreateBySettle", "0")
+    account = paper.exchange.state.accounts["main"]
+    assert account.open_positions() == []
+    assert list(paper.exchange.state.orders.open_of("main")) == []
+    ended = [row for row in private.rows("order") if row["cancelType"] == "CancelBySettle"]
+    assert {row["stopOrderType"] for row in ended} == {"", "StopLoss"}
+    query = {"category": "linear"}
+    for path in ("instruments-info", "tickers"):
+        rows = (await me.rest.get(f"/v5/market/{path}", **query))["result"]["list"]
+        assert [row["symbol"] for row in rows] == ["ETHUSDT"]
+    closed = await me.rest.get("/v5/market/instruments-info", **query, status="Closed")
+    assert [row["symbol"] for row in closed["result"]["list"]] == ["BTCUSDT"]
+    with pytest.raises(BybitError, match="Not supported symbols"):
+        await me.rest.get("/v5/market/kline", **query, symbol="BTCUSDT", interval="15")
+    with pytest.raises(BybitError, match="110074"):
+        await me.rest.order("Buy", "1", price="90")
+    said = len(public.messages)
+    for _ in range(3):
+        paper.mover.begin(0)
+        paper.mover.whole()
+        paper.mover.close()
+        list(paper.mover.news())
+    await until(lambda: sum("tickers" in m.get("topic", "") for m in public.messages[said:]) == 3)
+    assert not [m for m in public.messages[said:] if "kline" in m.get("topic", "")]
+
+
+async def test_a_contract_that_was_closed_goes_on(paper: PaperHere, me: Client) -> None:
+    """While it is closed it has no bars and nothing of it is filled; then it has the market's."""
+    series = paper.exchange.market.series["BTCUSDT"].candles
+
+    def bar() -> None:
+        paper.mover.begin(0)
+        paper.mover.whole()
+        paper.mover.close()
+
+    bar()
+    await me.rest.order("Buy", "1", price="50")
+    await plan(paper, "instrument", match="BTCUSDT", arguments={"status": "Closed"})
+    first = paper.exchange.state.now_ms
+    bar()
+    bar()
+    assert len(list(paper.exchange.state.orders.open_of("main"))) == 1
+    await plan(paper, "instrument", match="BTCUSDT", arguments={"status": "Trading"})
+    again = paper.exchange.state.now_ms
+    bar()
+    query = {"category": "linear", "symbol": "BTCUSDT", "interval": "15", "limit": "3"}
+    rows = (await me.rest.get("/v5/market/kline", **query))["result"]["list"]
+    assert [int(row[0]) for row in rows] == [again + STEP, again, first - STEP]
+    assert float(rows[1][4]) == series.close[series.open_ms == again][0]
 
 
 async def test_faults_are_listed_with_what_they_hit(paper: PaperHere, me: Client) -> None:

@@ -14,6 +14,7 @@ from tests.support.paper import (
     PaperHere,
     acknowledge,
     paper_here,
+    until,
     wandering,
     write_market,
 )
@@ -222,6 +223,28 @@ async def test_the_end_is_told_and_nothing_more_is_sent(folder: Path) -> None:
             lambda m: m.get("topic") == "execution" and m["data"][0]["side"] == "Sell"
         )
         assert len(public.messages) == count
+
+
+async def test_whoever_missed_an_opening_is_shown_it_again(folder: Path) -> None:
+    """A client that subscribes late, or that a burst woke only once, must not wait for ever."""
+    async with paper_here(*options(folder)) as paper, bybit_client(paper) as me:
+        await acknowledge(paper, 0)
+        await until(lambda: paper.mover.bars_done == 1)
+        public, _ = await watching(me)
+        events = paper.exchange.log.digest
+        for _ in range(2):
+            await closed(public, NOW + STEP)
+            public.messages.clear()
+        assert paper.mover.bars_done == 1
+        assert paper.exchange.log.digest == events
+        for k in range(1, 40):
+            await acknowledge(paper, NOW + k * STEP)
+            await until(lambda k=k: paper.mover.bars_done == k + 1)
+        await closed(public, NOW + 40 * STEP)  # no bar follows, and it is shown all the same
+        public.messages.clear()
+        await closed(public, NOW + 40 * STEP)
+        await acknowledge(paper, NOW + 40 * STEP)
+        await until(lambda: paper.mover.finished)
 
 
 async def test_a_client_that_died_may_come_back(folder: Path) -> None:

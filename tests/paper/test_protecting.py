@@ -241,8 +241,9 @@ def test_the_margin_mode_is_the_accounts_and_needs_it_flat() -> None:
     protecting.set_margin_mode(d.state, d.account, CROSS)
     assert d.state.drain() == []
     order = d.order("Buy", "1", price="90")
-    with pytest.raises(VenueError, match="3400045"):
+    with pytest.raises(VenueError, match="3400045") as refused:
         protecting.set_margin_mode(d.state, d.account, ISOLATED)
+    assert [code for code, _ in refused.value.reasons] == ["3400102"]
     placing.cancel(d.state, d.account, order)
     protecting.set_margin_mode(d.state, d.account, ISOLATED)
     assert d.account.margin_mode == ISOLATED

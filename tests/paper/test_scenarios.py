@@ -132,7 +132,8 @@ def test_a_delisting_lets_only_reduce_and_then_closes_all() -> None:
         mover.close()
     assert account.open_positions() == []
     closed = exchange.state.executions[-1]
-    assert closed.order.create_type == "CreateByClosing"
+    assert (closed.kind, closed.order.create_type) == ("Settle", "CreateBySettle")
+    assert int(candles(parts).open_ms[-1]) == START_MS + 33 * STEP
     with pytest.raises(VenueError, match="110074"):
         order(Side.SELL, reduce_only=True)
 

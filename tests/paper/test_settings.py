@@ -1,5 +1,6 @@
 """The command line: what it means, and the one line that refuses what it cannot mean."""
 
+import socket
 import subprocess
 import sys
 from decimal import Decimal
@@ -112,4 +113,12 @@ def test_the_program_says_when_it_is_ready_and_ends_with_0(tmp_path: Path) -> No
         assert taken.returncode == 2
         assert "try --port 0" in taken.stderr
         assert taken.stderr.count("\n") == 1
+        port = int(paper.url.rsplit(":", 1)[1])
+        for nonsense in (b"GET /a b c HTTP/1.1\r\n\r\n", b"\x16\x03\x01\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", port), 10) as client:
+                client.sendall(nonsense)
+                assert client.recv(100).startswith(b"HTTP/1.0 400 ")
+        paper.process.terminate()
+        assert paper.process.stderr is not None
+        assert paper.process.stderr.read() == ""  # what others get wrong is not our trouble
     assert paper.process.returncode == 0

@@ -95,6 +95,54 @@ def test_readmes_five_lines_connect() -> None:
         assert run_as_printed(lines) == ["True"] * 3
 
 
+LOCKSTEP_BOT = """
+async def bot():
+    await exchange.load_markets()
+    closes, fills = [], set()
+    trades = asyncio.create_task(heard(fills))
+    async for bar in closed_bars(exchange, SYMBOL, "15m", URL):
+        closes.append(bar[0])
+        if len(closes) % 5 == 1:
+            side = "sell" if len(closes) % 10 == 1 else "buy"
+            await exchange.create_order(SYMBOL, "market", side, 0.01)
+    trades.cancel()
+    await exchange.close()
+    steps = {after - before for before, after in zip(closes, closes[1:])}
+    print(len(closes), steps == {900_000}, len(fills))
+
+async def heard(fills):
+    while True:
+        fills.update(trade["id"] for trade in await exchange.watch_my_trades())
+
+import asyncio
+asyncio.run(bot())
+"""
+
+
+def test_the_lockstep_of_the_documentation_misses_no_bar() -> None:
+    page = (ROOT / "docs/PAPER-EXCHANGE.md").read_text()
+    block = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert block is not None
+    with paper_program(*SMALL, "--speed", "lockstep") as paper:
+        lines = f"""
+import ccxt.pro
+exchange = ccxt.pro.bybit({paper.ccxt_config()!r})
+SYMBOL, URL = "BTC/USDT:USDT", {paper.acknowledge_url!r}
+"""
+        begun = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-c", lines + block[1] + LOCKSTEP_BOT],
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split()[:2] == ["50", "True"]
+        assert 8 <= int(done.stdout.split()[2]) <= 10  # the stream may open after the first ones
+        assert time.monotonic() - begun < 60
+
+
 def is_free(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0

@@ -28,12 +28,20 @@ EXPECT_RISING: Final = 110092
 EXPECT_FALLING: Final = 110093
 BELOW_NOTIONAL_MIN: Final = 110094
 MARGIN_MODE_FAILED: Final = 3400045
+# Reasons of the last one, in the venue's documented words.
+EQUITY_TOO_LOW: Final = ("3400000", "Equity needs to be equal to or greater than 1000 USDC")
+ORDERS_ACTIVE: Final = ("3400102", "Please ensure that there are no active orders in your account")
+POSITIONS_OPEN: Final = ("3400101", "Please ensure that there are no positions in your account")
 
 
 class VenueError(Exception):
-    """A request that the venue refuses: ``code`` is its retCode, ``message`` its retMsg."""
+    """A request that the venue refuses: ``code`` is its retCode, ``message`` its retMsg.
 
-    def __init__(self, code: int, message: str) -> None:
+    ``reasons`` are the codes and texts that some refusals carry in their result.
+    """
+
+    def __init__(self, code: int, message: str, *reasons: tuple[str, str]) -> None:
         super().__init__(f"{code} {message}")
         self.code = code
         self.message = message
+        self.reasons = reasons

@@ -18,6 +18,9 @@ from executor.paper.venue.orders import ZERO, Order, Status
 from executor.paper.venue.positions import Position, Split, to_cent
 from executor.paper.venue.state import VenueState
 
+# Executions that the venue brings about without a fee.
+FREE_KINDS = frozenset({"AdlTrade", "Settle"})
+
 
 def exact(value: float) -> Decimal:
     """Return the shortest decimal that reads back as ``value``."""
@@ -45,7 +48,7 @@ def fill(
         if not quantity:
             return end(state, order, "CancelByReduceOnly")
         order = replace(order, quantity=min(order.quantity, order.filled + held))
-    rate = 0.0 if kind == "AdlTrade" else account.maker_fee if is_maker else account.taker_fee
+    rate = 0.0 if kind in FREE_KINDS else account.maker_fee if is_maker else account.taker_fee
     fee = exact(fills.fee(float(quantity), float(price), rate))
     before, entry_price = position.sign, position.entry_price
     split = position.apply(order.side, quantity, price, state.now_ms)

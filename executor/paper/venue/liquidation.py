@@ -1,9 +1,9 @@
 """The venue closes a position that its owner did not close.
 
-Decides the orders and prices of liquidations, auto-deleveraging and closes by hand. Never decides
-when (``matching`` finds the price, ``faults`` asks). Rule: cross margin closes at the price that
-ended the margin; isolated margin at the bankruptcy price, so that the loss is the margin and what
-lies beyond is the insurance fund's.
+Decides the orders and prices of liquidations, auto-deleveraging, delistings and closes by hand.
+Never decides when (``matching`` finds the price, ``faults`` asks). Rule: cross margin closes at the
+price that ended the margin; isolated margin at the bankruptcy price, so that the loss is the margin
+and what lies beyond is the insurance fund's.
 """
 
 from collections.abc import Iterable
@@ -95,6 +95,26 @@ def deleverage(state: VenueState, account: Account, position: Position) -> None:
     close_by_venue(
         state, account, position, last, kind="AdlTrade", create_type="CreateByAdl_PassThrough"
     )
+
+
+def settle_out(state: VenueState, symbol: str) -> list[Position]:
+    """End all orders of a contract and close its positions at the last price, without a fee.
+
+    So a delisting does it. Returns the positions that were closed.
+    """
+    closed: list[Position] = []
+    for account in state.accounts.values():
+        for order in list(state.orders.open_of(account.name)):
+            if order.symbol == symbol:
+                end(state, order, "CancelBySettle")
+        for position in account.held_in(symbol):
+            position.clear_exits()
+            last = state.prices[symbol]
+            close_by_venue(
+                state, account, position, last, kind="Settle", create_type="CreateBySettle"
+            )
+            closed.append(position)
+    return closed
 
 
 def close_by_hand(state: VenueState, account: Account, position: Position) -> None:

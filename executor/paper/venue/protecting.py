@@ -127,19 +127,25 @@ def switch_mode(state: VenueState, account: Account, symbols: list[str], *, hedg
         account.hedged -= chosen
 
 
+def _margin_mode_refused(*reasons: tuple[str, str]) -> VenueError:
+    return VenueError(errors.MARGIN_MODE_FAILED, "Set margin mode failed", *reasons)
+
+
 def set_margin_mode(state: VenueState, account: Account, mode: str) -> None:
-    """Set cross or isolated margin for the whole account; only while it is flat."""
+    """Set cross or isolated margin for the whole account; only while it is flat.
+
+    Portfolio margin is refused as the venue refuses accounts that are too small for it.
+    """
     if mode not in (CROSS, ISOLATED, PORTFOLIO):
         raise VenueError(errors.PARAMS_ERROR, "setMarginMode invalid")
     if mode == PORTFOLIO:
-        raise VenueError(
-            errors.MARGIN_MODE_FAILED, "Set margin mode failed: portfolio margin is not offered"
-        )
+        raise _margin_mode_refused(errors.EQUITY_TOO_LOW)
     if mode == account.margin_mode:
         return
-    if account.held or next(state.orders.open_of(account.name), None) is not None:
-        raise VenueError(
-            errors.MARGIN_MODE_FAILED, "Set margin mode failed: close positions and orders first"
-        )
+    reasons = [errors.POSITIONS_OPEN] if account.held else []
+    if next(state.orders.open_of(account.name), None) is not None:
+        reasons.append(errors.ORDERS_ACTIVE)
+    if reasons:
+        raise _margin_mode_refused(*reasons)
     account.margin_mode = mode
     state.events.append(totals(state, account))
