@@ -5,11 +5,9 @@ what was traded, how the model looks. Never computes a figure that the run has n
 Rule: whatever stands on the page is escaped; a figure that is missing is a dash.
 """
 
-import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
-from math import isfinite
 from typing import Any, Final
 
 from features.types import FloatArray, IntArray
@@ -17,6 +15,7 @@ from flows.demo.figures import equity_figure, price_figure
 from flows.demo.plan import Plan, instant
 from flows.demo.summary import equity_ends
 from flows.demo.trading import Traded
+from flows.report.markup import Figure, Html, image, section, table
 from flows.report.sheet import sheet
 
 TRADES_SHOWN: Final = 60
@@ -104,7 +103,7 @@ def _equity(story: Story) -> str:
     if not story.traded.journal.equity:
         return ""
     lead = "After fees, slippage and funding, at every bar close, as the executor's journal has it."
-    return _section("Equity", lead, _image(equity_figure(story.traded.journal.equity), "equity"))
+    return section("Equity", lead, image(equity_figure(story.traded.journal.equity), "equity"))
 
 
 def _gate(story: Story) -> str:
@@ -120,35 +119,35 @@ def _gate(story: Story) -> str:
         for c in judged["criteria"]
     ]
     lead = "A model may be traded only when it has shown that what it found is not luck."
-    word = _tag(str(judged["verdict"]))
-    table = _table(("", "criterion", "value", "threshold", "in words"), rows)
-    return _section(f"The gate: {word}", lead, table)
+    names = ("", "criterion", "value", "threshold", "in words")
+    return section("The gate", lead, _tag(str(judged["verdict"])), table(names, rows))
 
 
 def _prices(story: Story) -> str:
     images = []
     for symbol, (time_ms, close) in story.prices.items():
         trades = [t for t in story.traded.journal.trades if t["symbol"] == symbol]
-        images.append(_image(price_figure(symbol, time_ms, close, trades), symbol))
+        images.append(image(price_figure(symbol, time_ms, close, trades), symbol))
     lead = "▲ long, ▼ short, from entry to exit; green won, red lost, net of all costs."
-    return _section("Trades on the price", lead, "".join(images)) if images else ""
+    return section("Trades on the price", lead, "".join(images)) if images else ""
 
 
 def _model(story: Story) -> str:
     metrics = story.training["train"].get("metrics", {})
     names = list(dict.fromkeys(name for split in metrics.values() for name in split))
     rows = [(name, *(split.get(name) for split in metrics.values())) for name in names]
-    body = _table(("figure", *metrics), rows)
-    for name, title in MODEL_FIGURES.items():
-        if name in story.plots:
-            body += f"<h3>{escape(title)}</h3>{_image(story.plots[name], title)}"
+    figures = [
+        f"<h3>{escape(title)}</h3>{image(story.plots[name], title)}"
+        for name, title in MODEL_FIGURES.items()
+        if name in story.plots
+    ]
     version = story.version
     lead = (
         f"Version {version['version']} of {story.training['register']['name']}, bundle "
         f"{version['bundle_sha256'][:12]}…: gradient-boosted trees beside a logistic regression, "
         "calibrated out of fold."
     )
-    return _section("The model", lead, body)
+    return section("The model", lead, table(("figure", *metrics), rows), *figures)
 
 
 def _decisions(story: Story) -> str:
@@ -158,12 +157,12 @@ def _decisions(story: Story) -> str:
         (
             reason.replace("_", " "),
             count,
-            _Raw(f'<span class="bar" style="width:{BAR_PX * count / most:.0f}px"></span>'),
+            Html(f'<span class="bar" style="width:{BAR_PX * count / most:.0f}px"></span>'),
         )
         for reason, count in refused.items()
     ]
     lead = "Every bar of every symbol is decided on, and every refusal has its reason."
-    return _section("Why not more?", lead, _table(("refused because", "times", ""), rows))
+    return section("Why not more?", lead, table(("refused because", "times", ""), rows))
 
 
 def _trades(story: Story) -> str:
@@ -177,7 +176,7 @@ def _trades(story: Story) -> str:
             trade["entry_price"],
             trade["exit_price"],
             trade["reason"],
-            _Raw(f'<span class="{_way(trade["pnl"])}">{trade["pnl"]:+,.2f}</span>'),
+            Figure(f'<span class="{_way(trade["pnl"])}">{trade["pnl"]:+,.2f}</span>'),
         )
         for trade in trades[-TRADES_SHOWN:]
     ]
@@ -192,18 +191,18 @@ def _trades(story: Story) -> str:
         "closed by",
         "profit",
     )
-    return _section("Trades", lead, _table(names, rows))
+    return section("Trades", lead, table(names, rows))
 
 
 def _data(story: Story) -> str:
     rows = [
-        (symbol, _Raw(_tag(found["verdict"])), "; ".join(found["reasons"]) or "nothing to remark")
+        (symbol, _tag(found["verdict"]), "; ".join(found["reasons"]) or "nothing to remark")
         for symbol, found in story.training["quality"].items()
     ]
     times = [(name, f"{seconds:.1f} s") for name, seconds in story.seconds.items()]
-    body = _table(("symbol", "verdict", "reasons"), rows)
-    return _section("Candles", "Judged before anything was trained on them.", body) + _section(
-        "How long it took", "", _table(("stage", "time"), times)
+    body = table(("symbol", "verdict", "reasons"), rows)
+    return section("Candles", "Judged before anything was trained on them.", body) + section(
+        "How long it took", "", table(("stage", "time"), times)
     )
 
 
@@ -217,53 +216,8 @@ def _footer(story: Story) -> str:
     return f"<footer>The executor ran in {lean}, {again}with {beats}. {made}</footer>"
 
 
-class _Raw(str):
-    """Text that is HTML already."""
-
-    __slots__ = ()
-
-
-def _section(title: str, lead: str, body: str) -> str:
-    shown = f'<p class="lead">{escape(lead)}</p>' if lead else ""
-    return f"<section><h2>{title}</h2>{shown}{body}</section>"
-
-
-def _table(names: Iterable[str], rows: Sequence[Sequence[object]]) -> str:
-    names = list(names)
-    numeric = [
-        bool(rows) and all(isinstance(row[i], int | float | None) for row in rows)
-        for i in range(len(names))
-    ]
-    classes = [' class="n"' if is_number else "" for is_number in numeric]
-    head = "".join(f"<th{c}>{escape(n)}</th>" for n, c in zip(names, classes, strict=True))
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td{c}>{_cell(v)}</td>" for v, c in zip(row, classes, strict=True))
-        + "</tr>"
-        for row in rows
-    )
-    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, _Raw):
-        return value
-    if value is None or value == "":
-        return "–"
-    if isinstance(value, float):
-        if not isfinite(value):
-            return "–"
-        return f"{value:,.2f}" if abs(value) >= 100 else f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) else escape(str(value))
-
-
-def _image(png: bytes, title: str) -> str:
-    data = base64.b64encode(png).decode()
-    return f'<img alt="{escape(title)}" src="data:image/png;base64,{data}">'
-
-
-def _tag(word: str) -> str:
-    return f'<span class="tag {escape(word)}">{escape(word)}</span>'
+def _tag(word: str) -> Html:
+    return Html(f'<span class="tag {escape(word)}">{escape(word)}</span>')
 
 
 def _way(value: float) -> str:

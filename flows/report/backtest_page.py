@@ -139,9 +139,7 @@ def _compared(account: Account) -> str:
             f"and {d['share_below']:.0%} of bootstrap draws put it below zero"
         )
     rows = [(name, plain(a), plain(b)) for name, (a, b) in sorted(account.changes.items())]
-    shown = (
-        table(("setting", one, other), rows, sign=True) if rows else "<p>No setting differs.</p>"
-    )
+    shown = table(("setting", one, other), rows) if rows else "<p>No setting differs.</p>"
     return section("Side by side", words + ".", shown)
 
 

@@ -28,10 +28,17 @@ RATES = {"win_rate", "positive_rate", "taken_rate", "exposure_mean", "exposure_m
 RATES |= {"exposure_net_mean", "in_market_share"}
 COUNTS = {"n", "n_effective", "trades", "days", "max_drawdown_days"}
 COUNTS |= {"win_streak_max", "loss_streak_max"}
+_NUMBER = '<td class="n">'
 
 
 class Html(str):
     """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+class Figure(Html):
+    """A number as a person reads it."""
 
     __slots__ = ()
 
@@ -53,13 +60,17 @@ def pair(*parts: str) -> Html:
     return Html(f'<div class="pair">{"".join(f"<div>{p}</div>" for p in parts)}</div>')
 
 
-def table(names: Sequence[str], rows: Iterable[Sequence[object]], sign: bool = False) -> Html:
-    """Return a table; numbers are set right, the first column left."""
+def table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> Html:
+    """Return a table; numbers are set right, and so is the heading over nothing but numbers."""
+    cells = [[cell(value) for value in row] for row in rows]
+    columns = zip(*cells, strict=True) if cells else [()] * len(names)
     head = "".join(
-        f'<th class="n">{escape(name)}</th>' if place and not sign else f"<th>{escape(name)}</th>"
-        for place, name in enumerate(names)
+        f'<th class="n">{escape(name)}</th>'
+        if column and all(shown.startswith(_NUMBER) for shown in column)
+        else f"<th>{escape(name)}</th>"
+        for name, column in zip(names, columns, strict=True)
     )
-    body = "".join(f"<tr>{''.join(cell(value) for value in row)}</tr>" for row in rows)
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in cells)
     return Html(f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>')
 
 
@@ -75,27 +86,31 @@ def figures_table(groups: Mapping[str, Mapping[str, float]], names: Mapping[str,
 def cell(value: object) -> str:
     """Return a table's cell."""
     if isinstance(value, Html):
-        return f'<td class="n">{value}</td>' if value.startswith("<span") else f"<td>{value}</td>"
+        return f"{_NUMBER}{value}</td>" if isinstance(value, Figure) else f"<td>{value}</td>"
+    if value is None:
+        value = nan
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"<td>{escape(str(value))}</td>"
-    return f'<td class="n">{number(float(value))}</td>'
+    return f"{_NUMBER}{number(float(value))}</td>"
 
 
-def number(value: float, name: str = "") -> Html:
+def number(value: float, name: str = "") -> Figure:
     """Return a figure as a person reads it: in percent or whole where its name says so."""
     if isnan(value):
-        return Html('<span class="quiet">–</span>')
+        return Figure('<span class="quiet">–</span>')
     if isinf(value):
-        return Html(f"<span>{'∞' if value > 0 else '-∞'}</span>")
+        return Figure(f"<span>{'∞' if value > 0 else '-∞'}</span>")
     if name in RATES:
-        return Html(f"<span>{value:.1%}</span>")
+        return Figure(f"<span>{value:.1%}</span>")
     if name in COUNTS or abs(value) >= 1000.0:
-        return Html(f"<span>{value:,.0f}</span>")
+        return Figure(f"<span>{value:,.0f}</span>")
     if name in PERCENT:
-        return Html(f"<span>{value:.2%}</span>")
+        return Figure(f"<span>{value:.2%}</span>")
     if value == int(value) and abs(value) < 1e12:
-        return Html(f"<span>{int(value):,}</span>")
-    return Html(f"<span>{value:,.2f}</span>" if abs(value) >= 1.0 else f"<span>{value:.3g}</span>")
+        return Figure(f"<span>{int(value):,}</span>")
+    return Figure(
+        f"<span>{value:,.2f}</span>" if abs(value) >= 1.0 else f"<span>{value:.3g}</span>"
+    )
 
 
 def card(value: str, words: str, way: str = "") -> str:

@@ -146,7 +146,7 @@ def _gate(story: Story) -> str:
         "something, but cannot decide."
     )
     names = ("", "criterion", "value", "threshold", "in words")
-    return section("The gate, line by line", lead, table(names, rows, sign=True))
+    return section("The gate, line by line", lead, table(names, rows))
 
 
 def _money(story: Story) -> str:
@@ -302,8 +302,8 @@ def _made_of(story: Story) -> str:
         "What it is made of",
         "The same data, code, parameters and seed give the same bundle, to the bit.",
         table(("symbol", "days of history", "coverage"), symbols),
-        table(("symbol", "quality", "why"), told, sign=True) if told else "",
-        table(("", ""), rows, sign=True),
+        table(("symbol", "quality", "why"), told) if told else "",
+        table(("", ""), rows),
     )
 
 
