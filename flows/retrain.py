@@ -33,6 +33,7 @@ def retrain(
     interval: str | None = None,
     until: datetime | None = None,
     trials: int | None = None,
+    fetch: bool = True,
 ) -> dict[str, Any]:
     """Fetch candles, judge them, search, train, pass the gate, register.
 
@@ -48,6 +49,8 @@ def retrain(
         Train on candles before this time (UTC); now where not given.
     trials
         Hyperparameter trials.
+    fetch
+        Ask the venue for candles first; else train on what the lake holds.
 
     Returns
     -------
@@ -63,7 +66,7 @@ def retrain(
         if symbols
         else training_symbols(settings, start_ms, end_ms)
     )
-    fetched = ingest(chosen.fetched, step, start_ms, end_ms, venue)
+    fetched = ingest(chosen.fetched, step, start_ms, end_ms, venue) if fetch else {}
     verdicts = quality(chosen.all, step, venue)
     good = trainable(verdicts)
     prepared = dataset(good, step, start_ms, end_ms, venue)

@@ -13,6 +13,8 @@ from threading import Event
 from types import TracebackType
 from typing import Any, Final, Self
 
+from stamina.instrumentation import set_on_retry_hooks
+
 from features.errors import InputError
 from flows.clock import monotonic_s
 from flows.lake.errors import LakeError, VenueError
@@ -132,6 +134,7 @@ def run_flow(
     ProgramError
         Where it failed otherwise; the line names the run's page.
     """
+    set_on_retry_hooks(())  # a request that is sent again is no news for the terminal
     with PrefectApi(services["prefect"].url) as api, _Watch(stages) as watch:
         deployment = api.deployment(f"{flow}/{settings.schedule.deployment}")
         if deployment is None:

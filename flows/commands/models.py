@@ -41,6 +41,7 @@ def retrain(
     interval: str | None = None,
     until: str | None = None,
     trials: int | None = None,
+    stored: bool = False,
     json: JsonFile = None,
 ) -> int:
     """Fetch candles, judge them, search, train, pass the gate and register a new version.
@@ -61,6 +62,9 @@ def retrain(
         Train on candles before this UTC time, e.g. 2025-10-01; now where not given.
     trials
         Hyperparameter trials.
+    stored
+        Ask the venue for nothing: train on the candles that the lake holds, such as those that
+        `tribar ingest --from-files` brought in.
     json
         Write what was found to this file, for machines.
     """
@@ -73,6 +77,7 @@ def retrain(
         "interval": interval,
         "until": _moment(until),
         "trials": trials,
+        "fetch": False if stored else None,
     }
     outcome = run_served(settings, "retrain", {k: v for k, v in given.items() if v is not None})
     write_json(json, {"page": outcome.page, "stages": outcome.seconds, **outcome.result})
@@ -226,8 +231,15 @@ def open_registry(settings: Settings, stack: ExitStack) -> Registry:
 def _show_training(outcome: Outcome) -> None:
     out = console()
     registered, judged = outcome.result["register"], outcome.result["gate"]
+    words = {(True, True): "yes", (True, False): "NO"}
     rows = [
-        (c["name"], c["value"], c["threshold"], "yes" if c["passed"] else "NO", c["reason"])
+        (
+            c["name"],
+            c["value"],
+            c["threshold"],
+            words.get((c["binding"], c["passed"]), "reported"),
+            c["reason"],
+        )
         for c in judged["criteria"]
     ]
     out.print()
