@@ -21,7 +21,7 @@ from flows.lake.universe import memberships
 from flows.plan import shelf
 from flows.research.market import Market, build_market, make_dataset
 from flows.settings import Settings, load_settings
-from flows.shelf import code_version, key_of, save_dataset
+from flows.shelf import DatasetWriter, code_version, key_of
 from flows.showing import run_log, show_table
 from flows.training_catalog import training_catalog
 from flows.universe import chosen_symbols
@@ -68,7 +68,9 @@ def dataset(
             "code": code_version(),
         }
     )
-    markets = _markets(lake.at(pin.version), settings, catalog, allowed, ask, left_out, notes)
+    writer = DatasetWriter(shelf(settings).dataset(key))
+    source = _Source(lake.at(pin.version), settings, catalog, ask)
+    markets = _markets(source, allowed, writer, left_out, notes)
     apart = settings.model.mode == SINGLE
     found = make_dataset(catalog, markets, settings.model.encoding, apart=apart)
     facts = {
@@ -84,8 +86,8 @@ def dataset(
         "start_ms": min(int(m.candles.open_ms[0]) for m in markets),
         "end_ms": max(int(m.candles.close_ms[-1]) for m in markets),
     }
-    save_dataset(shelf(settings).dataset(key), found, facts)
     _show(markets, left_out, notes)
+    writer.finish(found, facts)
     return facts
 
 
@@ -130,22 +132,29 @@ def _members(
     return memberships(lake, venue)
 
 
+class _Source(NamedTuple):
+    """Where a market comes from."""
+
+    lake: Lake
+    settings: Settings
+    catalog: Catalog
+    ask: _Ask
+
+
 def _markets(
-    lake: Lake,
-    settings: Settings,
-    catalog: Catalog,
+    source: _Source,
     symbols: Sequence[str],
-    ask: _Ask,
+    writer: DatasetWriter,
     left_out: dict[str, str],
     notes: dict[str, list[str]],
 ) -> list[Market]:
-    """Return the markets with features; adds to ``left_out`` and ``notes``."""
+    """Return the markets with features, written already; adds to ``left_out`` and ``notes``."""
     log = run_log()
     markets = []
     for symbol in symbols:
         log.info("features of %s", symbol)
         try:
-            markets.append(_market(lake, settings, catalog, symbol, ask, notes))
+            markets.append(writer.add(_market(source, symbol, notes)))
         except InputError as error:
             left_out[symbol] = str(error)
     for line in left_out.values():
@@ -154,18 +163,13 @@ def _markets(
         for line in notes.get(market.symbol, ()):
             log.info("%s: %s", market.symbol, line)
     if not markets:
+        writer.drop()
         raise InputError("no symbol can be trained on: " + "; ".join(left_out.values()))
     return markets
 
 
-def _market(
-    lake: Lake,
-    settings: Settings,
-    catalog: Catalog,
-    symbol: str,
-    ask: _Ask,
-    notes: dict[str, list[str]],
-) -> Market:
+def _market(source: _Source, symbol: str, notes: dict[str, list[str]]) -> Market:
+    lake, settings, catalog, ask = source
     span = ask.start_ms, ask.end_ms
     funding: Funding | FlatFunding = lake.funding(ask.venue, symbol, *span)
     flat = settings.model.flat_funding

@@ -18,7 +18,7 @@ from executor.core.bundle import MANIFEST, ModelBundle, bundle_sha256, unpack
 from flows.clock import now_ms
 from flows.ledger import RECIPE_TIER, REFIT_TIER, Use
 from flows.pages import verdict_page
-from flows.plan import gate_limits, ledger, recipe_key, shelf, trial_terms
+from flows.plan import gate_limits, ledger, recipe_key, shelf, stored_dataset, trial_terms
 from flows.promotion import CHAMPION
 from flows.registry import Registry
 from flows.report.page import Story, model_page
@@ -31,9 +31,8 @@ from flows.research.recipe import HOUR_MS
 from flows.research.refit import judge_refit
 from flows.research.verdict import gather, judge_model
 from flows.settings import Settings, load_settings
-from flows.shelf import load_dataset, read_folder, read_json, write_bytes, write_folder, write_json
+from flows.shelf import read_folder, read_json, write_bytes, write_folder, write_json
 from flows.showing import run_log, show_page
-from flows.training_catalog import training_catalog
 
 
 @flow(name="gate")
@@ -125,9 +124,7 @@ def _refitted(
     evidence: Evidence,
     champion: ModelBundle,
 ) -> Verdict:
-    data, _ = load_dataset(
-        shelf(settings).dataset(draft["dataset_key"]), training_catalog(settings)
-    )
+    data, _ = stored_dataset(settings, draft["dataset_key"])
     terms = trial_terms(settings, data)
     hours = max(float(draft["recipe"]["barriers"]["horizon_hours"]), terms.embargo_hours)
     refit = compare(

@@ -6,6 +6,7 @@ never reads the environment. Rule: research never sees a settings object.
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from executor.core.params import Tuning
 from features.costs import Costs
@@ -20,7 +21,9 @@ from flows.research.training import cuts
 from flows.research.tuned import POINTS, REACH
 from flows.research.verdict import GateLimits
 from flows.settings import Settings
-from flows.shelf import Shelf, code_version, key_of
+from flows.shelf import Shelf, code_version, key_of, load_dataset
+from flows.spill import GIB, Spill
+from flows.training_catalog import training_catalog
 
 
 def base_recipe(settings: Settings) -> Recipe:
@@ -61,6 +64,12 @@ def gate_limits(settings: Settings) -> GateLimits:
 def shelf(settings: Settings) -> Shelf:
     """Return where results lie."""
     return Shelf(datasets=settings.paths.datasets, models=settings.paths.reports / "models")
+
+
+def stored_dataset(settings: Settings, key: str) -> tuple[Dataset, dict[str, Any]]:
+    """Return a dataset that the dataset flow wrote, and the facts saved with it."""
+    room = Spill(path=settings.paths.datasets / "spill", bytes_max=settings.model.memory_gib * GIB)
+    return load_dataset(shelf(settings).dataset(key), training_catalog(settings), room)
 
 
 def study_url(settings: Settings) -> str:

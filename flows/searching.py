@@ -15,15 +15,20 @@ import optuna
 
 from features.errors import InputError
 from flows import study
-from flows.plan import base_recipe, machine, shelf, study_key, study_url, trial_terms
+from flows.plan import (
+    base_recipe,
+    machine,
+    stored_dataset,
+    study_key,
+    study_url,
+    trial_terms,
+)
 from flows.processes import Program, spawn
 from flows.research.objective import TrialResult, evaluate
 from flows.research.recipe import Recipe
 from flows.research.space import Dimension, search_space, sobol_points, start_point
 from flows.settings import Settings, load_settings
 from flows.settings_source import process_environment
-from flows.shelf import load_dataset
-from flows.training_catalog import training_catalog
 
 ROUNDS_MAX = 5
 LAST_TRIAL_S = 1800.0
@@ -63,7 +68,7 @@ class Job:
 
 def make_job(settings: Settings, dataset_key: str, total: int, start: Recipe | None = None) -> Job:
     """Return the job of searching on a stored dataset, around ``start`` or the settings' recipe."""
-    data, _ = load_dataset(shelf(settings).dataset(dataset_key), training_catalog(settings))
+    data, _ = stored_dataset(settings, dataset_key)
     base, terms = start or base_recipe(settings), trial_terms(settings, data)
     space = search_space(base)
     name = study_key(dataset_key, base, space, terms)

@@ -157,6 +157,7 @@ class Model(Section):
     threads: int = Field(default=1, ge=1, le=256)
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     history_days_min: float = Field(default=60.0, gt=0)
+    memory_gib: float = Field(default=4.0, gt=0)
     flat_funding: float | None = Field(default=None, gt=-0.1, lt=0.1)
 
 

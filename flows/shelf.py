@@ -21,6 +21,7 @@ from features.costs import FlatFunding
 from features.errors import InputError
 from features.types import Candles, Funding
 from flows.research.market import Dataset, Market
+from flows.research.table import Room
 from flows.versions import ROOT, read_files, write_files
 
 CODE = ("features", "executor/core", "flows/research")
@@ -75,69 +76,73 @@ class Shelf:
         return folder
 
 
-def save_dataset(folder: Path, dataset: Dataset, facts: Mapping[str, Any]) -> None:
-    """Write a dataset so that it is there whole or not at all."""
-    building = folder.with_name(f"{folder.name}.{os.getpid()}.part")
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir(parents=True)
-    markets = []
-    for market in dataset.markets:
-        place = building / market.symbol
+class DatasetWriter:
+    """Writes a dataset symbol by symbol, so that one at a time is in memory.
+
+    A dataset is there whole or not at all; one that is there already stays as it is.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._building = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+        self._rows: list[dict[str, Any]] = []
+        shutil.rmtree(self._building, ignore_errors=True)
+        self._building.mkdir(parents=True)
+
+    def add(self, market: Market) -> Market:
+        """Write a market and return it, its arrays mapped from disk."""
+        place = self._building / market.symbol
         place.mkdir()
         for name in COLUMNS:
             np.save(place / f"{name}.npy", getattr(market.candles, name))
         np.save(place / "matrix.npy", market.matrix)
         np.save(place / "volatility.npy", market.volatility)
-        markets.append(
-            {
-                "symbol": market.symbol,
-                "first": market.first,
-                "interval_ms": market.candles.interval_ms,
-                "funding": _save_funding(place, market.funding),
-            }
-        )
-    index = {
-        "facts": dict(facts),
-        "schema": dataset.catalog.schema_hash,
-        "encoding": dataset.encoding,
-        "apart": dataset.apart,
-        "correlation": dataset.correlation.tolist(),
-        "markets": markets,
-    }
-    write_json(building / "index.json", index)
-    if folder.exists():
-        shutil.rmtree(building)
-    else:
-        building.rename(folder)
+        row = {
+            "symbol": market.symbol,
+            "first": market.first,
+            "interval_ms": market.candles.interval_ms,
+            "funding": _save_funding(place, market.funding),
+        }
+        self._rows.append(row)
+        return _load_market(self._building, row)
+
+    def finish(self, dataset: Dataset, facts: Mapping[str, Any]) -> None:
+        """Write what the markets have in common; the dataset is there from now on."""
+        index = {
+            "facts": dict(facts),
+            "schema": dataset.catalog.schema_hash,
+            "encoding": dataset.encoding,
+            "apart": dataset.apart,
+            "correlation": dataset.correlation.tolist(),
+            "markets": sorted(self._rows, key=lambda row: str(row["symbol"])),
+        }
+        write_json(self._building / "index.json", index)
+        if self._folder.exists():
+            self.drop()
+        else:
+            self._building.rename(self._folder)
+
+    def drop(self) -> None:
+        """Take away what was written."""
+        shutil.rmtree(self._building, ignore_errors=True)
 
 
-def load_dataset(folder: Path, catalog: Catalog) -> tuple[Dataset, dict[str, Any]]:
+def load_dataset(
+    folder: Path, catalog: Catalog, room: Room | None = None
+) -> tuple[Dataset, dict[str, Any]]:
     """Return a dataset, its arrays mapped from disk, and the facts saved with it."""
     if not (folder / "index.json").is_file():
         raise InputError(f"no dataset {folder.name}; run the dataset flow first")
     index = read_json(folder / "index.json")
     if index["schema"] != catalog.schema_hash:
         raise InputError(f"dataset {folder.name} has other features; run the dataset flow again")
-    markets = []
-    for row in index["markets"]:
-        place = folder / row["symbol"]
-        columns = {name: _mapped(place / f"{name}.npy") for name in COLUMNS}
-        markets.append(
-            Market(
-                symbol=row["symbol"],
-                candles=Candles(interval_ms=row["interval_ms"], **columns),
-                funding=_load_funding(place, row["funding"]),
-                matrix=_mapped(place / "matrix.npy"),
-                volatility=_mapped(place / "volatility.npy"),
-                first=row["first"],
-            )
-        )
     dataset = Dataset(
         catalog=catalog,
-        markets=tuple(markets),
+        markets=tuple(_load_market(folder, row) for row in index["markets"]),
         encoding=index["encoding"],
         apart=index["apart"],
         correlation=np.array(index["correlation"]),
+        room=room,
     )
     return dataset, dict(index["facts"])
 
@@ -171,6 +176,19 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
 def read_folder(folder: Path) -> dict[str, bytes]:
     """Return the files of a folder by name; none where there is no folder."""
     return read_files(folder) if folder.is_dir() else {}
+
+
+def _load_market(folder: Path, row: Mapping[str, Any]) -> Market:
+    place = folder / row["symbol"]
+    columns = {name: _mapped(place / f"{name}.npy") for name in COLUMNS}
+    return Market(
+        symbol=row["symbol"],
+        candles=Candles(interval_ms=row["interval_ms"], **columns),
+        funding=_load_funding(place, row["funding"]),
+        matrix=_mapped(place / "matrix.npy"),
+        volatility=_mapped(place / "volatility.npy"),
+        first=row["first"],
+    )
 
 
 def _mapped(path: Path) -> Any:

@@ -15,7 +15,15 @@ from features.errors import InputError
 from flows import study
 from flows.joining import joined_recipe
 from flows.pages import figures_table, image_page
-from flows.plan import base_recipe, machine, model_key, shelf, study_url, trial_terms
+from flows.plan import (
+    base_recipe,
+    machine,
+    model_key,
+    shelf,
+    stored_dataset,
+    study_url,
+    trial_terms,
+)
 from flows.report.plots import model_plots
 from flows.research.band import expected_band
 from flows.research.bundling import Origin, draft_manifest, parts
@@ -28,9 +36,8 @@ from flows.research.training import train as train_model
 from flows.research.verdict import best_trial
 from flows.revision import git_revision
 from flows.settings import load_settings
-from flows.shelf import load_dataset, write_folder, write_json
+from flows.shelf import write_folder, write_json
 from flows.showing import run_log, show_page
-from flows.training_catalog import training_catalog
 
 SHOWN = ("n", "positive_rate", "auc", "brier", "log_loss", "precision", "recall", "f1")
 MONEY = ("return_total", "sharpe", "max_drawdown", "trades", "win_rate", "profit_factor")
@@ -52,7 +59,7 @@ def train(dataset_key: str, study_name: str, joins: int | None = None) -> dict[s
     """
     settings = load_settings()
     log = run_log()
-    data, facts = load_dataset(shelf(settings).dataset(dataset_key), training_catalog(settings))
+    data, facts = stored_dataset(settings, dataset_key)
     records = study.records(study.open_study(study_url(settings), study_name))
     if not records:
         raise InputError(f"study {study_name} has no ended trial; run search first")

@@ -4,6 +4,8 @@ Decides nothing: a trained model in, figures out. Never fits and never changes a
 same functions measure model and baselines, and figures of the test part are made here only.
 """
 
+from itertools import chain
+
 import numpy as np
 import xgboost as xgb
 
@@ -153,7 +155,7 @@ def contribution(trained: Trained) -> Figures:
     rows = trained.test.rows[-SHAP_ROWS:]
     size = np.zeros(samples.x.shape[1])
     for key, mine in groups(samples, rows):
-        matrix = xgb.DMatrix(samples.x[mine], nthread=1)
+        matrix = xgb.DMatrix(samples.x.take(mine).whole(), nthread=1)
         values = parts[key].booster.predict(matrix, pred_contribs=True)
         size += np.abs(values[:, :-1]).sum(axis=0) / max(1, rows.size)
     named = {n: float(v) for n, v in zip(samples.names, size, strict=True) if v > 0.0}
@@ -211,10 +213,9 @@ def _group_figures(trained: Trained, interval_ms: int) -> dict[str, Figures]:
 def _regimes(trained: Trained, interval_ms: int) -> list[str]:
     """Return the regime of each test row, in the words that the live core records."""
     samples, recipe, plain = trained.samples, trained.recipe, Regime()
-    columns = resolve(samples.names)
-    rows, bars = samples.x[trained.test.rows], recipe.barriers.horizon_bars(interval_ms)
+    columns, bars = resolve(samples.names), recipe.barriers.horizon_bars(interval_ms)
     found = []
-    for row in rows:
+    for row in chain.from_iterable(samples.x.take(trained.test.rows).batches()):
         volatility = float(row[columns.volatility])
         profit, _ = barrier_fractions(
             recipe.barriers.profit,

@@ -16,20 +16,20 @@ from features.errors import InputError
 from features.types import FloatArray
 from flows.research.answers import Answers, Unseen, together
 from flows.research.economics import Economics, Expectation, break_even, expect, measure
+from flows.research.logistic import Linear, fit_linear
 from flows.research.models import (
     Calibrator,
-    Linear,
     Machine,
     boosted,
     fit_booster,
     fit_calibrator,
-    fit_linear,
     joined,
     require_two_classes,
 )
 from flows.research.recipe import Recipe
 from flows.research.samples import Samples
 from flows.research.splits import Rows, clear_of
+from flows.research.table import Table
 
 ALL = -1  # the key of a part that all symbols share
 ROWS_MIN = 100
@@ -48,12 +48,13 @@ class FittedPart:
     linear_calibrator: Calibrator
     economics: Economics
 
-    def raw(self, x: FloatArray, rows: Rows) -> Unseen:
+    def raw(self, x: Table, rows: Rows) -> Unseen:
         """Return both parts' raw probabilities of ``rows`` of ``x``."""
+        chosen = x.take(rows)
         return Unseen(
             rows=rows,
-            boosted=boosted(self.booster, x[rows]),
-            linear=self.linear.probability(x[rows]),
+            boosted=boosted(self.booster, chosen),
+            linear=self.linear.probability(chosen),
         )
 
     def expect(self, samples: Samples, rows: Rows, probability: FloatArray) -> Expectation:
@@ -147,20 +148,19 @@ def _fit_part(
     head, tail = head_and_tail(samples, rows, embargo_ms)
     require_rows(samples, head, "training rows")
     require_rows(samples, tail, "rows that stop the training early", TAIL_ROWS_MIN)
-    x, label, weight = samples.x, samples.label, samples.weight
+    x, label, weight = samples.x.take(head), samples.label, samples.weight
+    later = samples.x.take(tail)
     booster = fit_booster(
-        x[head],
+        x,
         label[head],
         weight[head],
         recipe.booster,
         seed=seed,
         machine=machine,
-        judge=(x[tail], label[tail], weight[tail]),
+        judge=(later, label[tail], weight[tail]),
     )
-    linear = fit_linear(x[head], label[head], weight[head], recipe.model.logistic_c)
-    unseen = Unseen(
-        rows=tail, boosted=boosted(booster, x[tail]), linear=linear.probability(x[tail])
-    )
+    linear = fit_linear(x, label[head], weight[head], recipe.model.logistic_c)
+    unseen = Unseen(rows=tail, boosted=boosted(booster, later), linear=linear.probability(later))
     if earlier is not None:
         unseen = earlier.within(rows).but(unseen)
     ensemble, alone = calibrators(samples, unseen, recipe.model.ensemble_weight)

@@ -16,6 +16,7 @@ from features.catalog import Catalog
 from features.costs import FlatFunding
 from features.errors import InputError
 from features.types import Candles, FloatArray, Funding, IntArray
+from flows.research.table import Room
 
 DAY_MS = 86_400_000
 VOLATILITY = "volatility_96"
@@ -33,6 +34,8 @@ class Dataset:
     """Of the symbols' bar returns, shape (symbols, symbols); see :func:`return_correlation`."""
     apart: bool = False
     """Whether each symbol has a model of its own, that learns from its rows alone."""
+    room: Room | None = None
+    """Where rows are kept that memory cannot hold; all are in memory where there is none."""
 
     @property
     def interval_ms(self) -> int:

@@ -1,33 +1,30 @@
-"""The two parts of the meta-model and how they are joined.
+"""The trees of the meta-model, and how they are joined with the logistic baseline.
 
-Decides how a booster and a logistic baseline are fitted, how their answers become one
-probability, and the two-parameter calibrator on top. Never sees time, symbols or money, and never
+Decides how a booster is fitted, how both parts' answers become one probability, and the
+two-parameter calibrator on top. Never sees time, symbols or money, and never
 chooses its own rows: whoever calls says what trains. Rule: one thread count, one seed and ``hist``
 trees, so the same rows give the same bytes.
 """
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 import xgboost as xgb
-from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # no stubs
 
 from features.errors import InputError
 from features.types import FloatArray
+from flows.research.logistic import Labels, logit, sigmoid
+from flows.research.pages import pages
 from flows.research.recipe import BoosterParams
+from flows.research.table import Table
+from flows.research.threads import threads_capped
 
-LOGIT_CLIP = 1e-6
 # Of the calibrator (slope, offset): most of what a meta-model says of few rows is noise, so the
 # slope starts low; the parts know the base rate from more rows than those that calibrate, hence the
 # narrow offset.
 PRIOR_MEAN = np.array([0.3, 0.0])
 PRIOR_SPREAD = np.array([0.3, 0.15])
-Labels = NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,21 +33,6 @@ class Machine:
 
     threads: int = 1
     device: str = "cpu"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Linear:
-    """Logistic regression on scaled features: p = σ(intercept + Σ cᵢ·(xᵢ − meanᵢ)/scaleᵢ)."""
-
-    mean: FloatArray
-    scale: FloatArray
-    coefficients: FloatArray
-    intercept: float
-
-    def probability(self, x: FloatArray) -> FloatArray:
-        """Return probabilities of rows, shape (n,)."""
-        z = (x - self.mean) / self.scale @ self.coefficients + self.intercept
-        return sigmoid(z)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,17 +45,6 @@ class Calibrator:
     def apply(self, raw: FloatArray) -> FloatArray:
         """Return calibrated probabilities, shape as given."""
         return sigmoid(self.a * logit(raw) + self.b)
-
-
-def sigmoid(z: FloatArray) -> FloatArray:
-    """Return 1 / (1 + exp(−z)), held where exp would overflow."""
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(z, -500.0, 500.0))), dtype=np.float64)
-
-
-def logit(p: FloatArray) -> FloatArray:
-    """Return log(p / (1 − p)) with p held in [1e-6, 1 − 1e-6]."""
-    held = np.clip(p, LOGIT_CLIP, 1.0 - LOGIT_CLIP)
-    return np.asarray(np.log(held / (1.0 - held)), dtype=np.float64)
 
 
 def require_two_classes(label: Labels, where: str) -> None:
@@ -94,14 +65,14 @@ def require_two_classes(label: Labels, where: str) -> None:
 
 
 def fit_booster(
-    x: FloatArray,
+    x: Table,
     label: Labels,
     weight: FloatArray,
     params: BoosterParams,
     *,
     seed: int,
     machine: Machine,
-    judge: tuple[FloatArray, Labels, FloatArray] | None = None,
+    judge: tuple[Table, Labels, FloatArray] | None = None,
     rounds: int | None = None,
 ) -> xgb.Booster:
     """Return a booster stopped early on ``judge``, or of exactly ``rounds`` rounds.
@@ -135,27 +106,25 @@ def fit_booster(
 
 
 def _boost(
-    x: FloatArray,
+    x: Table,
     label: Labels,
     weight: FloatArray,
     params: BoosterParams,
     settings: dict[str, Any],
-    judge: tuple[FloatArray, Labels, FloatArray] | None,
+    judge: tuple[Table, Labels, FloatArray] | None,
     rounds: int | None,
 ) -> xgb.Booster:
     threads = settings["nthread"]
-    train = xgb.QuantileDMatrix(
-        x, label, weight=weight / weight.mean(), max_bin=params.bins, nthread=threads
-    )
+    train = pages(x, label, weight / weight.mean(), bins=params.bins, threads=threads)
     if judge is None:
         return xgb.train(settings, train, num_boost_round=rounds or params.rounds_max)
-    stop = xgb.QuantileDMatrix(
+    stop = pages(
         judge[0],
         judge[1],
-        weight=judge[2] / judge[2].mean(),
-        max_bin=params.bins,
+        judge[2] / judge[2].mean(),
+        bins=params.bins,
+        threads=threads,
         ref=train,
-        nthread=threads,
     )
     booster = xgb.train(
         settings,
@@ -168,41 +137,10 @@ def _boost(
     return booster[: booster.best_iteration + 1]
 
 
-def threads_capped(threads: int) -> AbstractContextManager[object]:
-    """Return a context in which OpenMP and BLAS use at most ``threads`` threads.
-
-    XGBoost's own setting does not reach the copying of labels and weights, which otherwise spins on
-    every core: on a busy machine that costs more than the training.
-    """
-    limits: AbstractContextManager[object] = _pools().limit(limits=threads)
-    return limits
-
-
-@cache
-def _pools() -> ThreadpoolController:
-    return ThreadpoolController()
-
-
-def boosted(booster: xgb.Booster, x: FloatArray) -> FloatArray:
+def boosted(booster: xgb.Booster, x: Table) -> FloatArray:
     """Return the booster's probabilities of rows, shape (n,)."""
-    return np.asarray(booster.inplace_predict(x), dtype=np.float64)
-
-
-def fit_linear(x: FloatArray, label: Labels, weight: FloatArray, c: float) -> Linear:
-    """Return the logistic baseline; scaling is fitted on these rows alone."""
-    mean = np.average(x, axis=0, weights=weight)
-    spread = np.sqrt(np.average((x - mean) ** 2, axis=0, weights=weight))
-    # A column that never moves (a rule, a symbol without rows) says nothing: it is left unscaled.
-    scale = np.where(spread > 1e-9 * np.maximum(1.0, np.abs(mean)), spread, 1.0)
-    with threads_capped(1):
-        model = LogisticRegression(C=c, solver="newton-cholesky", tol=1e-6, max_iter=100)
-        model.fit((x - mean) / scale, label, sample_weight=weight / weight.mean())
-    return Linear(
-        mean=mean,
-        scale=scale,
-        coefficients=np.asarray(model.coef_[0], dtype=np.float64),
-        intercept=float(model.intercept_[0]),
-    )
+    found = [booster.inplace_predict(rows) for rows in x.batches()]
+    return np.asarray(np.concatenate(found) if found else np.empty(0), dtype=np.float64)
 
 
 def joined(boosted_p: FloatArray, linear_p: FloatArray, weight: float) -> FloatArray:

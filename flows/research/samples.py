@@ -22,13 +22,14 @@ from flows.research.book import Prices, RoundTrips
 from flows.research.concurrency import entry_weights
 from flows.research.market import Dataset, Market, price_tick
 from flows.research.recipe import Recipe
+from flows.research.table import BATCH, Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Samples:
     """Labelled events of all symbols, ascending by decision time; arrays of shape (n,).
 
-    ``x`` has shape (n, len(names)); ``symbol`` numbers ``symbols``; ``weight`` comes of
+    ``x`` has len(names) columns; ``symbol`` numbers ``symbols``; ``weight`` comes of
     :func:`entry_weights`; [``start_ms``, ``end_ms``] is the closed span from decision to the
     label's end.
     ``dropped`` counts, by symbol, the labels that were not used because a bar is missing inside.
@@ -38,7 +39,7 @@ class Samples:
     names: tuple[str, ...]
     symbols: tuple[str, ...]
     left_out: Mapping[str, str]
-    x: FloatArray
+    x: Table
     label: NDArray[np.int8]
     net: FloatArray
     gross: FloatArray
@@ -81,9 +82,15 @@ class Samples:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Rows:
-    """One symbol's events before pooling; names as in :class:`Samples`."""
+    """One symbol's events before pooling; names as in :class:`Samples`.
 
-    x: FloatArray
+    ``bar`` is where the signal fired; ``score``, ``confidence`` and ``rule`` are the signal's.
+    """
+
+    bar: IntArray
+    score: FloatArray
+    confidence: FloatArray
+    rule: NDArray[np.int8]
     label: NDArray[np.int8]
     net: FloatArray
     gross: FloatArray
@@ -123,17 +130,21 @@ def draw_samples(dataset: Dataset, recipe: Recipe) -> Samples:
             f"no symbol of {', '.join(symbols)} has a tradable signal; "
             "lower signal.momentum_threshold or min_confidence_threshold, or use a longer history"
         )
+    symbol = np.concatenate([np.full(rows.label.size, n, dtype=np.int64) for n, rows in drawn])
+    order = np.lexsort((symbol, np.concatenate([rows.start_ms for _, rows in drawn])))
     pooled = {
-        f.name: np.concatenate([getattr(rows, f.name) for _, rows in drawn]) for f in fields(_Rows)
+        f.name: np.concatenate([getattr(rows, f.name) for _, rows in drawn])[order]
+        for f in fields(_Rows)
     }
-    pooled["symbol"] = np.concatenate(
-        [np.full(rows.label.size, number, dtype=np.int64) for number, rows in drawn]
-    )
-    order = np.lexsort((pooled["symbol"], pooled["start_ms"]))
-    pooled = {name: column[order] for name, column in pooled.items()}
+    pooled["symbol"] = symbol[order]
+    del drawn, symbol, order  # memory may be short
+    names = model_names(dataset.catalog.names, symbols, dataset.encoding)
+    asked = {name: pooled.pop(name) for name in ("bar", "score", "confidence", "rule")}
+    asked |= {name: pooled[name] for name in ("symbol", "side")}
     return Samples(
-        names=model_names(dataset.catalog.names, symbols, dataset.encoding),
+        names=names,
         symbols=symbols,
+        x=_table(dataset, names, asked),
         left_out=left_out,
         dropped=dropped,
         apart=dataset.apart,
@@ -147,6 +158,48 @@ def draw_samples(dataset: Dataset, recipe: Recipe) -> Samples:
         ),
         **pooled,
     )
+
+
+def _whole(matrix: FloatArray, events: NDArray[np.intp]) -> IntArray:
+    """Return the events whose features are all numbers."""
+    found = [
+        chunk[np.isfinite(matrix[chunk]).all(axis=1)]
+        for chunk in np.split(events, range(BATCH, events.size, BATCH))
+    ]
+    return np.concatenate(found).astype(np.int64)
+
+
+def _table(dataset: Dataset, names: tuple[str, ...], asked: Mapping[str, np.ndarray]) -> Table:
+    """Return the model's inputs, in memory or where the dataset has room for more."""
+    n = int(asked["bar"].size)
+    edges = range(0, n, BATCH)
+    parts = (_inputs(dataset, len(names), asked, at, min(at + BATCH, n)) for at in edges)
+    if dataset.room is not None and n * len(names) * 8 > dataset.room.bytes_max:
+        return Table(dataset.room.keep(parts, names))
+    return Table(np.concatenate(list(parts)))
+
+
+def _inputs(
+    dataset: Dataset, width: int, asked: Mapping[str, np.ndarray], first: int, stop: int
+) -> FloatArray:
+    """Return the model's inputs of pooled rows from ``first`` to ``stop``."""
+    out = np.empty((stop - first, width))
+    for number, market in enumerate(dataset.markets):
+        rows = first + np.flatnonzero(asked["symbol"][first:stop] == number)
+        if rows.size:
+            out[rows - first] = model_matrix(
+                market.matrix[asked["bar"][rows]],
+                Signals(
+                    side=asked["side"][rows],
+                    score=asked["score"][rows],
+                    confidence=asked["confidence"][rows],
+                    rule=asked["rule"][rows],
+                ),
+                market.symbol,
+                dataset.symbols,
+                dataset.encoding,
+            )
+    return out
 
 
 def middle_ms(dataset: Dataset) -> int:
@@ -166,8 +219,7 @@ def _rows(market: Market, dataset: Dataset, recipe: Recipe) -> tuple[_Rows | Non
     signals = signals_batch(market.matrix, dataset.catalog, recipe.signal)
     tradable = signals.side != 0
     tradable[: market.first] = False
-    events = np.flatnonzero(tradable)
-    events = events[np.isfinite(market.matrix[events]).all(axis=1)].astype(np.int64)
+    events = _whole(market.matrix, np.flatnonzero(tradable))
     if events.size == 0:
         return None, 0
     labels = triple_barrier(
@@ -192,13 +244,10 @@ def _rows(market: Market, dataset: Dataset, recipe: Recipe) -> tuple[_Rows | Non
         return None, int(crossing.sum())
     at = events[kept]
     rows = _Rows(
-        x=model_matrix(
-            market.matrix[at],
-            _at(signals, at),
-            market.symbol,
-            dataset.symbols,
-            dataset.encoding,
-        ),
+        bar=at,
+        score=signals.score[at],
+        confidence=signals.confidence[at],
+        rule=signals.rule[at],
         label=labels.label[kept],
         net=labels.net[kept],
         gross=labels.gross[kept],
@@ -213,13 +262,3 @@ def _rows(market: Market, dataset: Dataset, recipe: Recipe) -> tuple[_Rows | Non
         end_ms=labels.end_ms[kept],
     )
     return rows, int(crossing.sum())
-
-
-def _at(signals: Signals, bars: IntArray) -> Signals:
-    """Return the signals of ``bars``."""
-    return Signals(
-        side=signals.side[bars],
-        score=signals.score[bars],
-        confidence=signals.confidence[bars],
-        rule=signals.rule[bars],
-    )

@@ -28,6 +28,10 @@ class Stored(Protocol):
         """Return a part's rows."""
         ...
 
+    def scratch(self) -> str:
+        """Return the beginning of a path for XGBoost's own pages, unused by anybody else."""
+        ...
+
 
 class Room(Protocol):
     """How much may lie in memory, and where the rest is kept."""
@@ -39,10 +43,6 @@ class Room(Protocol):
 
     def keep(self, parts: Iterator[FloatArray], names: tuple[str, ...]) -> Stored:
         """Store parts of :data:`BATCH` rows as they come; they last as long as what is returned."""
-        ...
-
-    def scratch(self) -> str:
-        """Return the beginning of a path for XGBoost's own pages, unused by anybody else."""
         ...
 
 
@@ -59,10 +59,9 @@ class Table:
         rows, columns = self._held.shape
         return (rows if self._rows is None else int(self._rows.size)), columns
 
-    @property
-    def is_stored(self) -> bool:
-        """Whether the rows lie elsewhere than in memory."""
-        return not isinstance(self._held, np.ndarray)
+    def scratch(self) -> str | None:
+        """Return where XGBoost may keep pages of its own, None where the rows lie in memory."""
+        return None if isinstance(self._held, np.ndarray) else self._held.scratch()
 
     def take(self, rows: NDArray[np.intp]) -> "Table":
         """Return a choice of rows, ascending; nothing is copied yet."""

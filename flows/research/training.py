@@ -24,8 +24,9 @@ from flows.research.fitting import (
     measure_rows,
     require_rows,
 )
+from flows.research.logistic import fit_linear
 from flows.research.market import Dataset
-from flows.research.models import Machine, fit_booster, fit_linear
+from flows.research.models import Machine, fit_booster
 from flows.research.objective import Trial, Walk, embargo_ms, walk
 from flows.research.recipe import Recipe
 from flows.research.samples import Samples, draw_samples
@@ -147,7 +148,7 @@ def _refit_part(
     rounds = walked.rounds(key)
     if not rounds:
         raise InputError("no fold of the walk-forward had enough of its rows; use a longer history")
-    x, label, unique = samples.x[rows], samples.label[rows], samples.weight[rows]
+    x, label, unique = samples.x.take(rows), samples.label[rows], samples.weight[rows]
     ensemble, alone = calibrators(samples, unseen, weight)
     return FittedPart(
         booster=fit_booster(

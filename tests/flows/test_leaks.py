@@ -14,7 +14,7 @@ from executor.core.bundle import bundle_sha256, pack, unpack
 from features.catalog import default_catalog
 from features.types import Candles
 from flows.calibrate import BARRIERS, START_MS
-from flows.research import comparison, fitting, models, objective, training
+from flows.research import comparison, fitting, logistic, objective, training
 from flows.research.bundling import Origin, draft_manifest, parts
 from flows.research.comparison import compare
 from flows.research.evaluation import evaluate_model
@@ -169,12 +169,12 @@ def test_label_overlap_is_caught(data, trained, monkeypatch):
 
 
 def test_a_scaler_fitted_on_everything_is_caught(data, changed, monkeypatch):
-    honest = models.fit_linear
+    honest = logistic.fit_linear
     everything = {}
 
     def leaky(x, label, weight, c):
         found = honest(x, label, weight, c)
-        whole = everything["samples"].x
+        whole = everything["samples"].x.whole()
         return replace(found, mean=whole.mean(axis=0), scale=whole.std(axis=0) + 1e-9)
 
     def drawn(dataset, recipe):

@@ -93,7 +93,7 @@ def test_a_bundle_holds_a_model_a_symbol_and_answers_as_it_was_trained(markets, 
         "manifest.json",
         *(f"symbols/{s}/{n}" for s in NAMES[:2] for n in ("booster.ubj", "linear.json")),
     ]
-    model, samples = unpack(files), trained.samples
+    model, samples, x = unpack(files), trained.samples, trained.samples.x.whole()
     for key, rows in groups(samples, trained.test.rows):
         market = data.markets[key]
         for row, p in zip(
@@ -102,9 +102,9 @@ def test_a_bundle_holds_a_model_a_symbol_and_answers_as_it_was_trained(markets, 
             bar = int(samples.entry_index[row]) - 1
             signal = Signal(
                 side=int(samples.side[row]),
-                score=float(samples.x[row, len(CATALOG.names) + 1]),
-                confidence=float(samples.x[row, len(CATALOG.names) + 2]),
-                rule=int(samples.x[row, len(CATALOG.names) + 3]),
+                score=float(x[row, len(CATALOG.names) + 1]),
+                confidence=float(x[row, len(CATALOG.names) + 2]),
+                rule=int(x[row, len(CATALOG.names) + 3]),
             )
             found = model.predict(market.symbol, market.matrix[bar], signal)
             assert found.probability == pytest.approx(float(p), rel=1e-5)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from flows.research.samples import Samples
+from flows.research.table import Table
 
 BAR_MS = 900_000
 START_MS = 1_700_000_100_000 // BAR_MS * BAR_MS
@@ -23,7 +24,7 @@ def made_samples(seed=0, n=3000, symbols=("AAAUSDT", "BBBUSDT"), strength=1.5, h
         names=tuple(f"x{i}" for i in range(6)),
         symbols=tuple(symbols),
         left_out={},
-        x=x,
+        x=Table(x),
         label=label,
         net=net,
         gross=net + 0.0015,
