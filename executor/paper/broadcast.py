@@ -8,6 +8,8 @@ so that an order never waits for hundreds of klines.
 from collections.abc import Iterator
 
 from executor.paper.exchange import Exchange
+from executor.paper.market import Series
+from executor.paper.replies import Row
 from executor.paper.spans import SPANS
 from executor.paper.topics import (
     book_message,
@@ -39,18 +41,24 @@ class Broadcast:
             if number % PORTION == 0:
                 yield
 
+    def _present(self, topic: str, kind: str, detail: str, series: Series) -> Row | None:
+        """Return what a topic other than klines has to say, if anything."""
+        if kind == "tickers":
+            return ticker_message(self._exchange, topic, series)
+        if kind == "orderbook":
+            return book_message(self._exchange, topic, series, int(detail))
+        if kind == "publicTrade":
+            return trade_message(self._exchange, topic, series)
+        return None
+
     def prices(self) -> Iterator[None]:
         """Publish the present on every other topic."""
         exchange = self._exchange
         for number, topic in enumerate(list(exchange.hub.topics()), 1):
             parsed = parse_topic(exchange, topic)
             if parsed is not None:
-                kind, detail, series = parsed
-                if kind == "tickers":
-                    exchange.hub.publish(topic, ticker_message(exchange, topic, series, "delta"))
-                elif kind == "orderbook":
-                    exchange.hub.publish(topic, book_message(exchange, topic, series, int(detail)))
-                elif kind == "publicTrade":
-                    exchange.hub.publish(topic, trade_message(exchange, topic, series, 1.0))
+                message = self._present(topic, *parsed)
+                if message is not None:
+                    exchange.hub.publish(topic, message)
             if number % PORTION == 0:
                 yield

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from executor.paper import replies
 from executor.paper.clock import Clock
+from executor.paper.deltas import Deltas
 from executor.paper.disconnect import Disconnection
 from executor.paper.eventlog import EventLog
 from executor.paper.faults import STREAM, WORDS_MAX, Fault, Faults
@@ -39,6 +40,7 @@ class Exchange:
         self.clock = clock
         self.faults = Faults(settings.fault_seed, settings.fault_rate)
         self.hub = Hub(self._tamper)
+        self.deltas = Deltas()
         self.limits = Limits(enforced=settings.limited)
         self.maintenance_until = 0.0
         self.stale_bars = 0
@@ -150,6 +152,8 @@ class Exchange:
             what = f"{order_id} {order.link_id if order is not None else ''}".rstrip()
             self.faults.record(Fault(kind=kind), symbol, what, self.state.now_ms)
         for event in self.state.drain():
+            if isinstance(event, Executed) and event.kind == "BustTrade":
+                self._tell_liquidation(event)
             for topic, row in topic_rows(event):
                 self.log.write(self.state.now_ms, event.account, topic, row)
                 number = self.log.lines
@@ -164,6 +168,20 @@ class Exchange:
                     },
                 )
         self.log.flush()
+
+    def _tell_liquidation(self, event: Executed) -> None:
+        """Let everybody know whose side was liquidated, at what price."""
+        order = event.order
+        row = {
+            "T": event.time_ms,
+            "s": order.symbol,
+            "S": str(order.side.opposite),
+            "v": replies.text(event.quantity),
+            "p": replies.text(event.price),
+        }
+        topic = f"allLiquidation.{order.symbol}"
+        message = {"topic": topic, "type": "snapshot", "ts": event.time_ms, "data": [row]}
+        self.hub.publish(topic, message)
 
 
 def topic_rows(event: Event) -> list[tuple[str, replies.Row]]:

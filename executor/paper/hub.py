@@ -165,6 +165,10 @@ class Hub:
             group.discard(connection)
         connection.release()
 
+    def count(self, topic: str) -> int:
+        """Return how many listen to a public topic."""
+        return len(self._listeners.get(topic, ()))
+
     def topics(self) -> list[str]:
         """Return the public topics that somebody listens to, in a fixed order."""
         if self._topics is None:

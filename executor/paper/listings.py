@@ -9,8 +9,8 @@ from executor.paper.venue.account import ClosedProfit, Entry
 from executor.paper.venue.instruments import Instrument
 
 
-def instrument_row(instrument: Instrument, funding_interval_min: int) -> Row:
-    """Return an instrument, whose settlements come every ``funding_interval_min`` for now."""
+def instrument_row(instrument: Instrument, number: int, funding_interval_min: int) -> Row:
+    """Return an instrument by its number; its settlements come at this interval for now."""
     tick, lot = text(instrument.tick), text(instrument.lot)
     most = text(instrument.quantity_max)
     return {
@@ -47,6 +47,7 @@ def instrument_row(instrument: Instrument, funding_interval_min: int) -> Row:
         "preListingInfo": None,
         "riskParameters": {"priceLimitRatioX": "0.15", "priceLimitRatioY": "0.15"},
         "displayName": "",
+        "symbolId": number,
         "symbolType": "",
     }
 

@@ -94,6 +94,13 @@ class Mover:
                     end=price(candle.close),
                 )
                 matching.walk(exchange.state, symbol, path)
+                exchange.running[symbol] = Running(
+                    open_ms=open_ms,
+                    high=candle.high,
+                    low=candle.low,
+                    close=candle.close,
+                    volume=candle.volume,
+                )
         exchange.publish()
         self._settle_until(open_ms + exchange.market.interval_ms - 1, mid_bar=True)
         self._show(self._broadcast.prices())

@@ -34,8 +34,8 @@ def instruments(call: Call) -> Row:
         return call.listing([])
     series, now = call.exchange.market.series, call.exchange.state.now_ms
     rows = (
-        instrument_row(instrument, series[symbol].funding.interval_at(now))
-        for symbol, instrument in call.exchange.state.instruments.items()
+        instrument_row(instrument, number, series[symbol].funding.interval_at(now))
+        for number, (symbol, instrument) in enumerate(call.exchange.state.instruments.items(), 1)
         if wanted in ("", symbol)
     )
     return call.pages((row for row in rows if row["status"] == status), dict, 500, 1000)

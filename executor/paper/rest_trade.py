@@ -154,7 +154,11 @@ def cancel_all(call: Call) -> Row:
 
 
 def _batch(one: Endpoint) -> Endpoint:
-    """Return an endpoint that does ``one`` for every element of ``request``."""
+    """Return an endpoint that does ``one`` for every element of ``request``.
+
+    What was created says when, what was amended or cancelled does not.
+    """
+    dated = one is create
 
     def many(call: Call) -> Row:
         linear(call)
@@ -166,11 +170,13 @@ def _batch(one: Endpoint) -> Endpoint:
             result: Row = {"code": 0, "msg": "OK"}
             try:
                 ids = one(Call(call.exchange, params.with_value("category", "linear"), call.owner))
-                row.update(ids, createAt=str(call.exchange.state.now_ms))
+                row.update(ids)
+                created = str(call.exchange.state.now_ms)
             except VenueError as error:
-                row.update(orderId="", orderLinkId=params.text("orderLinkId"), createAt="")
+                row.update(orderId="", orderLinkId=params.text("orderLinkId"))
+                created = ""
                 result = {"code": error.code, "msg": error.message}
-            rows.append(row)
+            rows.append({**row, "createAt": created} if dated else row)
             results.append(result)
         return {"list": rows, "retExtInfo": {"list": results}}
 

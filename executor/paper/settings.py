@@ -21,6 +21,9 @@ from features.suggest import unknown_name
 LOCKSTEP = "lockstep"
 SIMULATED = "simulated"
 REPLAY = "replay:"
+BARS_IN_ALL = 3_600_000  # of all symbols of a simulated market, where nothing is said
+BARS_MOST = 100_000_000
+NOW_MOST_MS = 4_102_444_800_000  # the year 2100
 START_MS = 1_735_689_600_000  # 2025-01-01, where a simulated market begins to trade
 KNOWN_SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "XRPUSDT", "DOGEUSDT", "ADAUSDT")
 DESCRIPTION = """\
@@ -114,8 +117,16 @@ def _add_market(add: Callable[..., object]) -> None:
         metavar="MS",
         help="UTC ms at which streaming begins; what lies before is history",
     )
-    add("--bars", type=int, help="bars to stream (default: all of a replay, 1000 simulated)")
-    add("--history", type=int, default=5000, help="simulated bars before --now (default 5000)")
+    add(
+        "--bars",
+        type=int,
+        help="bars to stream (default: all of a replay; 10000 simulated, fewer for many symbols)",
+    )
+    add(
+        "--history",
+        type=int,
+        help="simulated bars before --now (default: 50000, fewer for many symbols)",
+    )
     add("--seed", type=int, default=1, help="seed of the simulated market and of all ids")
     add("--speed", default="1", help="market seconds a second, or lockstep (default 1)")
     add("--clients", type=int, default=1, help="clients a lockstep waits for (default 1)")
@@ -182,7 +193,7 @@ def parse(arguments: list[str]) -> Settings:
         is_linear = symbol.endswith("USDT") and symbol != "USDT" and symbol.isalnum()
         if recordings is None and not is_linear:
             raise InputError(unknown_name("linear USDT symbol", symbol, KNOWN_SYMBOLS))
-    _check_numbers(given)
+    _check_numbers(given, len(symbols))
     scenarios = tuple(parse_scenario(text) for text in given.scenario)
     if scenarios and recordings is not None:
         raise InputError("--scenario bends a simulated market only; a replay shows what was")
@@ -201,7 +212,7 @@ def parse(arguments: list[str]) -> Settings:
         interval_ms=interval_ms(given.interval),
         now_ms=given.now,
         bars=given.bars,
-        history=given.history,
+        history=given.history or default_bars(len(symbols))[0],
         seed=given.seed,
         host=given.host,
         port=given.port,
@@ -223,11 +234,29 @@ def parse(arguments: list[str]) -> Settings:
     )
 
 
-def _check_numbers(given: argparse.Namespace) -> None:
+def default_bars(symbols: int) -> tuple[int, int]:
+    """Return how many bars lie before and after the beginning of a simulated market.
+
+    Many symbols get fewer, so that any number of them is ready in seconds and fits in memory.
+    """
+    share = BARS_IN_ALL // symbols
+    return max(5_000, min(50_000, share * 5 // 6)), max(1_000, min(10_000, share // 6))
+
+
+def _check_numbers(given: argparse.Namespace, symbols: int) -> None:
     for name in ("history", "clients", "bars"):
         value = getattr(given, name)
         if value is not None and value < 1:
             raise InputError(f"--{name} is {value}; give 1 or more")
+    wanted = ((given.history or 0) + (given.bars or 0)) * symbols
+    if wanted > BARS_MOST:
+        raise InputError(
+            f"--history and --bars: {wanted:,} bars of all symbols; at most {BARS_MOST:,} fit"
+        )
+    if given.now is not None and not 0 <= given.now <= NOW_MOST_MS:
+        raise InputError(f"--now is {given.now}; give UTC ms from 0 to {NOW_MOST_MS}")
+    if given.fault_rate > 1:
+        raise InputError(f"--fault-rate is {given.fault_rate}; give 0 to 1")
     for name in (
         "taker_fee",
         "slippage_base",

@@ -18,12 +18,10 @@ from executor.paper.market import Market, Recorded, build, on_tick
 from executor.paper.params import Params
 from executor.paper.parquet import read_candles, read_funding
 from executor.paper.scenarios import HALT_BARS, bent, planned
-from executor.paper.settings import START_MS, Settings
+from executor.paper.settings import START_MS, Settings, default_bars
 from executor.paper.venue.errors import VenueError
 from features.errors import InputError
 from features.synthetic import simulate_market
-
-SIMULATED_BARS = 1000
 
 
 def standing_at(settings: Settings, clock: Clock) -> int | None:
@@ -46,7 +44,7 @@ def load(settings: Settings, now_ms: int | None) -> tuple[Market, list[Fault]]:
         recorded = _replayed(settings, settings.recordings)
     else:
         begin_ms = START_MS if now_ms is None else now_ms
-        bars = bars or SIMULATED_BARS
+        bars = bars or default_bars(len(settings.symbols))[1]
         for scenario in settings.scenarios:
             faults += planned(scenario, settings.symbols, bars)
         recorded = _simulated(settings, begin_ms, bars)

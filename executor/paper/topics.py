@@ -5,8 +5,9 @@ conductor does). Rule: a topic that nobody listens to costs nothing; a message s
 present and nothing beyond it.
 """
 
+from executor.paper.deltas import Levels, changed_fields, changed_levels
 from executor.paper.exchange import Exchange
-from executor.paper.market import Series, Window, bar_at, visible
+from executor.paper.market import VOLUME_DECIMALS, Series, Window, bar_at, visible
 from executor.paper.replies import Row
 from executor.paper.rest_market import book_levels, ticker_row
 from executor.paper.spans import SPANS, Span
@@ -37,36 +38,53 @@ def first_message(exchange: Exchange, topic: str) -> Row | None:
     if parsed is None:
         return None
     kind, detail, series = parsed
+    alone = exchange.hub.count(topic) < 2
     if kind == "tickers":
-        return ticker_message(exchange, topic, series, "snapshot")
+        row = exchange.deltas.begin(topic, ticker_row(exchange, series), alone=alone)
+        return _ticker(exchange, topic, "snapshot", row)
     if kind == "orderbook":
-        return book_message(exchange, topic, series, int(detail))
+        book = exchange.deltas.begin(topic, _sides(exchange, series, int(detail)), alone=alone)
+        return _book(exchange, topic, "snapshot", book)
     return None
 
 
-def ticker_message(exchange: Exchange, topic: str, series: Series, kind: str) -> Row:
-    """Return a ticker message."""
+def ticker_message(exchange: Exchange, topic: str, series: Series) -> Row | None:
+    """Return what has changed of a ticker, None where nothing has."""
+    row = ticker_row(exchange, series)
+    changed = changed_fields(exchange.deltas.change(topic, row), row)
+    if not changed:
+        return None
+    return _ticker(exchange, topic, "delta", {"symbol": row["symbol"], **changed})
+
+
+def _ticker(exchange: Exchange, topic: str, kind: str, row: Row) -> Row:
+    number, now = exchange.deltas.number(topic), exchange.state.now_ms
+    return {"topic": topic, "type": kind, "data": row, "cs": number, "ts": now}
+
+
+def _sides(exchange: Exchange, series: Series, depth: int) -> dict[str, Levels]:
+    bids, asks = book_levels(exchange, series, depth)
+    return {"b": dict(bids), "a": dict(asks)}
+
+
+def book_message(exchange: Exchange, topic: str, series: Series, depth: int) -> Row | None:
+    """Return what has changed of a book, None where nothing has."""
+    book = _sides(exchange, series, depth)
+    before = exchange.deltas.change(topic, book)
+    changed = {side: changed_levels(before.get(side, {}), book[side]) for side in book}
+    return _book(exchange, topic, "delta", changed) if any(changed.values()) else None
+
+
+def _book(exchange: Exchange, topic: str, kind: str, sides: dict[str, Levels]) -> Row:
+    now, number = exchange.state.now_ms, exchange.deltas.number(topic)
     return {
         "topic": topic,
         "type": kind,
-        "data": ticker_row(exchange, series),
-        "cs": exchange.state.numbers,
-        "ts": exchange.state.now_ms,
-    }
-
-
-def book_message(exchange: Exchange, topic: str, series: Series, depth: int) -> Row:
-    """Return a whole book."""
-    bids, asks = book_levels(exchange, series, depth)
-    now, number = exchange.state.now_ms, exchange.state.numbers + 1
-    return {
-        "topic": topic,
-        "type": "snapshot",
         "ts": now,
         "data": {
-            "s": series.instrument.symbol,
-            "b": bids,
-            "a": asks,
+            "s": topic.rsplit(".", 1)[1],
+            "b": [[price, size] for price, size in sides["b"].items()],
+            "a": [[price, size] for price, size in sides["a"].items()],
             "u": number,
             "seq": number,
         },
@@ -74,17 +92,26 @@ def book_message(exchange: Exchange, topic: str, series: Series, depth: int) -> 
     }
 
 
-def trade_message(exchange: Exchange, topic: str, series: Series, volume: float) -> Row:
-    """Return one public trade at the last price."""
+def trade_message(exchange: Exchange, topic: str, series: Series) -> Row | None:
+    """Return a public trade at the last price, for what the running bar has gained in volume."""
     symbol, now = series.instrument.symbol, exchange.state.now_ms
-    number = exchange.state.numbers
+    running = exchange.running.get(symbol)
+    if running is None:
+        return None
+    said = {"open": running.open_ms, "volume": running.volume, "price": running.close}
+    before = exchange.deltas.change(topic, said)
+    gained = running.volume - (before["volume"] if before.get("open") == running.open_ms else 0.0)
+    if gained <= 0.0:
+        return None
+    number = exchange.deltas.number(topic)
+    moved = running.close - before.get("price", running.close)
     trade = {
         "T": now,
         "s": symbol,
-        "S": "Buy",
-        "v": repr(volume),
+        "S": "Buy" if moved >= 0.0 else "Sell",
+        "v": repr(round(gained, VOLUME_DECIMALS)),
         "p": f"{exchange.state.prices[symbol]:f}",
-        "L": "ZeroPlusTick",
+        "L": "PlusTick" if moved > 0.0 else "MinusTick" if moved < 0.0 else "ZeroPlusTick",
         "i": exchange.state.identifier(f"trade-{symbol}-{now}", number),
         "BT": False,
         "RPI": False,

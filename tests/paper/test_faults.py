@@ -254,6 +254,16 @@ async def test_positions_are_closed_from_outside(
     assert listed["result"]["list"] == []
 
 
+async def test_everybody_hears_of_a_liquidation(paper: PaperHere, me: Client) -> None:
+    private, public = await listening(me), await me.stream("public/linear")
+    await public.subscribe("allLiquidation.BTCUSDT")
+    await me.rest.order("Buy", "2")
+    await private.topic("execution")
+    await plan(paper, "liquidate", match="BTC")
+    (row,) = (await public.topic("allLiquidation.BTCUSDT"))["data"]
+    assert (row["s"], row["S"], row["v"]) == ("BTCUSDT", "Buy", "2")  # a long was liquidated
+
+
 async def test_instruments_change(paper: PaperHere, me: Client) -> None:
     arguments: dict[str, Any] = {"tick": "0.5", "lot": "1", "notional_min": "50"}
     await plan(paper, "instrument", match="BTCUSDT", arguments=arguments)

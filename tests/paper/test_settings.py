@@ -29,6 +29,13 @@ def test_lockstep_is_speed_zero_and_unlimited() -> None:
     assert parse(["--speed", "lockstep", "--rate-limits", "bybit"]).limited
 
 
+def test_many_symbols_get_less_history_where_nothing_is_said() -> None:
+    many = ",".join(f"S{number}USDT" for number in range(600))
+    assert parse([]).history == 50_000
+    assert parse(["--symbols", many]).history == 5_000
+    assert parse(["--symbols", many, "--history", "7"]).history == 7
+
+
 def test_accounts_may_be_added() -> None:
     settings = parse(["--account", "second:k2:s2:50", "--account", "third:k3:s3:0"])
     assert [account.name for account in settings.accounts] == ["main", "second", "third"]
@@ -59,6 +66,11 @@ def test_accounts_may_be_added() -> None:
         (["--account", "x:paper:s:1"], "taken"),
         (["--rate-limits", "some"], "--rate-limits"),
         (["stray"], "stray"),
+        (["--fault-rate", "1.5"], "--fault-rate"),
+        (["--now", "-5"], "--now"),
+        (["--now", "99999999999999999999"], "--now"),
+        (["--history", "99999999999"], "at most 100,000,000"),
+        (["--bars", "60000000"], "at most 100,000,000"),
     ],
 )
 def test_bad_input_is_one_line(arguments: list[str], says: str) -> None:
