@@ -1,9 +1,9 @@
 """Watches the model that trades: what it cannot trade is announced, what it broke is undone.
 
 Decides when a model is left for cause (`core.degradation`): the previous one comes back by itself,
-the version is quarantined in the journal and announced for the pipeline to tag. Announces blocked
-symbols once, and again only when their set changes, so that there is no loop in it. Never writes to
-the registry. Rule: without a previous model nothing is swapped: entries go on under the guards, and
+the version is quarantined (`models.quarantine`) and announced. Announces blocked
+symbols once, and again only when their set changes, so that there is no loop in it. Never asks the
+registry. Rule: without a previous model nothing is swapped: entries go on under the guards, and
 people are told.
 """
 
@@ -23,7 +23,6 @@ from executor.model_changes import ModelChanges, kept_model
 from executor.models.loader import LoadedModel, Loader
 from executor.models.store import ModelStore
 
-QUARANTINE: Final = "quarantined_models"
 SINCE: Final = "model_since"
 ANNOUNCED: Final = "blocked_symbols"
 
@@ -47,10 +46,10 @@ class ModelWatch:
         self._loader = loader
         self._store = store
         self._changes = changes
+        self._quarantine = loader.quarantine
         self._tell = tell
         self._condemned: set[str] = set()
         self._announced = False
-        loader.quarantined.update(json.loads(journal.meta(QUARANTINE) or "{}"))
 
     def after(self, event: Event, outcome: Outcome) -> None:
         """Take in one event."""
@@ -111,8 +110,7 @@ class ModelWatch:
             text = f"model {version} is worse than it said ({why}); there is none to go back to"
             self._say(NoticeCode.MODEL_QUARANTINED, text, time_ms)
             return
-        self._loader.quarantined[version] = why
-        self._journal.set_meta(QUARANTINE, json.dumps(self._loader.quarantined))
+        self._quarantine.add(version, why)
         text = (
             f"model {version} ({sha256[:12]}) is left for cause ({why}); "
             f"version {previous.record['version']} trades again"
@@ -125,7 +123,7 @@ class ModelWatch:
         """Return the newest other model that was in use, is still whole, and is not quarantined."""
         for body in self._journal.models():
             record: ModelRecord = json.loads(body)
-            if record["bundle_sha256"] == sha256 or record["version"] in self._loader.quarantined:
+            if record["bundle_sha256"] == sha256 or record["version"] in self._quarantine:
                 continue
             bundle = kept_model(self._store, record["bundle_sha256"])
             if bundle is not None:

@@ -86,7 +86,10 @@ class Operations:
             for name, run in helpers
         ]
         trading = self._settings.trading
-        text = f"{trading.environment}, {trading.profile}, {len(trading.symbols)} symbols"
+        count = f"{len(trading.symbols)} symbols"
+        if self._settings.universe.mode == "auto":
+            count = f"an automatic universe of {self._settings.universe.count_max} at most"
+        text = f"{trading.environment}, {trading.profile}, {count}"
         self.alerts.tell(Alert(level=Level.INFO, code="started", text=text))
         return self
 

@@ -12,6 +12,7 @@ from executor.core.params import Params
 from executor.core.state import TradingState
 from executor.lease.lease import Lease
 from executor.market.feed import Feed
+from executor.market.universe import Universe
 from executor.models.loader import Loader
 from executor.order_manager import OrderManager
 from executor.reconciler import Reconciler
@@ -29,6 +30,7 @@ class Parts:
     lease: Lease | None = None
     loader: Loader | None = None
     feed: Feed | None = None
+    universe: Universe | None = None
     orders: OrderManager | None = None
     reconciler: Reconciler | None = None
     calls: Calls | None = None

@@ -27,6 +27,7 @@ from executor.core.params import Params
 from executor.core.types import Outcome
 from executor.health.overview import Overview
 from executor.models.loader import LoadedModel, Loader, Policy
+from executor.models.quarantine import Quarantine
 from executor.models.registry import Registry
 from executor.models.store import ModelStore
 
@@ -151,14 +152,18 @@ class Shadow:
 
 
 def begin_shadow(
-    registry: Registry, store: ModelStore, policy: Policy, overview: Overview
+    registry: Registry,
+    store: ModelStore,
+    policy: Policy,
+    quarantine: Quarantine,
+    overview: Overview,
 ) -> Shadow:
     """Return the shadow of the challenger that the settings name, listening already."""
     settings = overview.settings
     beside = replace(policy, alias=settings.model.challenger, is_traded=False)
     journal = settings.journal.path
     shadow = Shadow(
-        Loader(registry, store, beside, overview.clock),
+        Loader(registry, store, beside, overview.clock, quarantine),
         overview,
         file=journal.with_name(f"{journal.stem}.shadow.jsonl"),
         poll_s=policy.poll_interval_ms / 1000,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from executor.clock import Clock
-from executor.core.contract import CommandName
+from executor.core.contract import CommandName, NoticeCode
 from executor.core.events import BarClosed, Command, Event, GateFacts, ModelSwapped, Tick
 from executor.core.types import Notice, Outcome
 from executor.health.overview import Overview
@@ -128,6 +128,10 @@ class Surroundings:
         told = Outcome(notices=(notice,))
         for listener in list(self._overview.listeners):
             listener(Tick(now_ms=notice.time_ms), told)
+
+    def say(self, code: NoticeCode, text: str) -> None:
+        """Tell others what the shell found out, now."""
+        self.tell(Notice(code=code, symbol="", text=text, time_ms=self.market_ms()))
 
     def _may_ask_again(self) -> bool:
         """Say whether a flat account was not asked for a moment ago: no loop at network speed."""

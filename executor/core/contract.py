@@ -86,6 +86,7 @@ class Refusal(StrEnum):
     NO_MODEL = "no_model"
     UNTRAINED_SYMBOL = "untrained_symbol"
     SHORT_HISTORY = "short_history"
+    LEAVING = "leaving"  # followed until it is flat, no member of the universe any more
     BAD_FEATURE = "bad_feature"
     SCHEMA_MISMATCH = "schema_mismatch"
     # the decision chain
@@ -174,9 +175,12 @@ class NoticeCode(StrEnum):
     BALANCE_MISMATCH = "balance_mismatch"
     STALE_BAR = "stale_bar"
     MODEL_QUARANTINED = "model_quarantined"
+    MODEL_TAGGED = "model_tagged"
+    MODEL_NOT_TAGGED = "model_not_tagged"
     SYMBOLS_BLOCKED = "symbols_blocked"
     SYMBOLS_UNBLOCKED = "symbols_unblocked"
     LEARNED_REGIME = "learned_regime"
+    UNIVERSE_CHANGED = "universe_changed"
 
 
 ALERTING: Final = frozenset(
@@ -193,6 +197,7 @@ ALERTING: Final = frozenset(
         NoticeCode.PERFORMANCE,
         NoticeCode.BALANCE_MISMATCH,
         NoticeCode.MODEL_QUARANTINED,
+        NoticeCode.MODEL_NOT_TAGGED,
     }
 )
 

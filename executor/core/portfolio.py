@@ -103,6 +103,11 @@ def notionals(state: TradingState) -> dict[str, float]:
     return found
 
 
+def held(state: TradingState) -> set[str]:
+    """Return the symbols of positions and of orders that may still execute."""
+    return set(state.ledger.positions) | {o.intent.symbol for o in state.active.values()}
+
+
 def _volatility(state: TradingState, bar: Bar | None, columns: Columns, symbol: str) -> float:
     """Return the per-bar volatility of a symbol now, or the last one known."""
     if bar is not None and bar.features is not None and len(bar.features) == columns.width:

@@ -30,6 +30,8 @@ INFO_NOTICES: Final[Mapping[str, Level]] = {
     NoticeCode.SYMBOLS_BLOCKED: Level.INFO,
     NoticeCode.SYMBOLS_UNBLOCKED: Level.INFO,
     NoticeCode.LEARNED_REGIME: Level.INFO,
+    NoticeCode.UNIVERSE_CHANGED: Level.INFO,
+    NoticeCode.MODEL_TAGGED: Level.INFO,
 }
 # The venue's words for too little money: wallet, available, margin, order cost.
 INSUFFICIENT: Final = frozenset(

@@ -53,6 +53,8 @@ def warnings(settings: Settings, parts: Parts, vitals: Vitals, memory_mb: float)
             reasons.append(f"model: {loader.refusal}")
         if loader.current is None:
             reasons.append("model: none; no entries")
+        untold = loader.quarantine.untold()
+        reasons += [f"registry: version {v} is not tagged as quarantined yet" for v in untold]
     if parts.reconciler is not None and parts.reconciler.problem:
         reasons.append(f"venue: {parts.reconciler.problem}")
     return reasons + _figures(settings, parts, vitals, memory_mb)
@@ -61,6 +63,11 @@ def warnings(settings: Settings, parts: Parts, vitals: Vitals, memory_mb: float)
 def _figures(settings: Settings, parts: Parts, vitals: Vitals, memory_mb: float) -> list[str]:
     """Return the figures that are above their thresholds."""
     reasons, health, calls = [], settings.health, parts.calls
+    scan_s = parts.universe.scan_s if parts.universe is not None else 0.0
+    if 1000 * scan_s > health.scan_ms_max:
+        reasons.append(f"scan: choosing the universe took {scan_s:.1f} s")
+    if parts.universe is not None and parts.universe.problem:
+        reasons.append(f"universe: {parts.universe.problem}")
     scan_ms = vitals.scan_ms_last()
     if scan_ms > health.scan_ms_max:
         reasons.append(f"scan: the newest close took {scan_ms / 1000:.1f} s")

@@ -55,11 +55,14 @@ class Figures:
         overview, counters, vitals = self._overview, self._overview.counters, self._overview.vitals
         health, lease = overview.health(judged), overview.parts.lease
         state, model = overview.parts.state, overview.model()
+        universe = overview.parts.universe
         age_ms = overview.clock.now_ms() - model["trained_until_ms"] if model["version"] else 0
         return {
             "data_age_seconds": health["data_age_ms"] / 1000,
             "reconciled_age_seconds": health["reconciled_age_ms"] / 1000,
             "scan_seconds": vitals.scan_ms_last() / 1000,
+            "universe_scan_seconds": universe.scan_s if universe is not None else 0.0,
+            "universe_symbols": len(overview.symbols()),
             "naked_seconds": vitals.naked_s(overview.clock.monotonic()),
             "naked_max_seconds": vitals.naked_s_max,
             "lease_held": float(health["lease_holder"]),

@@ -13,7 +13,7 @@ from typing import Any, Final
 from executor.alerting.desk import Alerts
 from executor.clock import Clock, iso
 from executor.control.http import HttpCommands
-from executor.core.contract import HealthRecord, ModelRecord, PositionRecord, Status
+from executor.core.contract import HealthRecord, ModelRecord, PositionRecord, Refusal, Status
 from executor.core.coverage import coverage_table
 from executor.core.events import Event
 from executor.core.learned_regime import EVIDENCE_MIN, SAMPLES_MIN, RegimeLearner
@@ -125,8 +125,30 @@ class Overview:
             return {}
         model = parts.state.model if parts.state is not None else None
         info = model.info if model is not None else None
-        table = coverage_table(info, self.settings.trading.symbols, parts.params.limits)
+        table = coverage_table(info, self.symbols(), parts.params.limits)
+        for symbol in parts.universe.leaving if parts.universe is not None else ():
+            table[symbol] |= {"tradable": False, "reason": Refusal.LEAVING}
         return {symbol: dict(record) for symbol, record in table.items()}
+
+    def symbols(self) -> list[str]:
+        """Return the symbols that are followed: the members of the universe, and what is held."""
+        universe = self.parts.universe
+        if universe is None or not universe.followed:
+            return list(self.settings.trading.symbols)
+        return list(universe.followed)
+
+    def _universe(self) -> dict[str, Any]:
+        """Return which symbols are members, which are only followed, and how the choice went."""
+        universe = self.parts.universe
+        if universe is None:
+            return {}
+        return {
+            "mode": self.settings.universe.mode,
+            "members": list(universe.members),
+            "leaving": universe.leaving,
+            "scan_s": round(universe.scan_s, 3),
+            "problem": universe.problem,
+        }
 
     def adaptive(self) -> dict[str, float]:
         """Return the six adaptive parameters, empty without a model."""
@@ -252,7 +274,8 @@ class Overview:
             "health": dict(self.health(judged)),
             "environment": self.settings.trading.environment,
             "profile": self.settings.trading.profile,
-            "symbols": list(self.settings.trading.symbols),
+            "symbols": self.symbols(),
+            "universe": self._universe(),
             "interval": self.settings.trading.interval,
             "close_ms": state.close_ms if state is not None else 0,
             "market_finished": self.market_finished(),

@@ -77,6 +77,14 @@ class BarBook:
             series.forming = later[-1]
         self._release(symbol, series)
 
+    def drop(self, symbol: str) -> None:
+        """Forget a symbol; a close of which nothing else is known is forgotten with it."""
+        self._series.pop(symbol, None)
+        for close_ms, bars in list(self._pending.items()):
+            bars.pop(symbol, None)
+            if not bars:
+                del self._pending[close_ms]
+
     def push(self, symbol: str, candle: Candle, *, confirmed: bool) -> None:
         """Take one pushed state of a bar; late news of an older bar is ignored."""
         series = self._series.get(symbol)
@@ -96,7 +104,9 @@ class BarBook:
 
     def fill(self, hole: Hole, rows: Iterable[Candle]) -> None:
         """Take what REST says of a hole; bars that it does not have never existed."""
-        series = self._series[hole.symbol]
+        series = self._series.get(hole.symbol)
+        if series is None:
+            return
         inside = {r.open_ms: r for r in rows if hole.start_ms <= r.open_ms < hole.end_ms}
         series.closed |= {at: row for at, row in inside.items() if at > series.head_ms}
         series.asked = None
@@ -104,12 +114,14 @@ class BarBook:
 
     def refuse(self, hole: Hole) -> None:
         """Forget that a hole was asked for, so that it is asked for again."""
-        self._series[hole.symbol].asked = None
+        series = self._series.get(hole.symbol)
+        if series is not None:
+            series.asked = None
 
     def hole(self, symbol: str) -> Hole | None:
         """Return what to ask REST for, if anything; once, until it is filled or refused."""
-        series = self._series[symbol]
-        if series.forming is None or series.asked is not None:
+        series = self._series.get(symbol)
+        if series is None or series.forming is None or series.asked is not None:
             return None
         start = series.head_ms + self._interval_ms
         while start in series.closed:
@@ -134,7 +146,9 @@ class BarBook:
 
     def refresh(self, symbol: str, rows: Sequence[Candle]) -> None:
         """Take the newest bars from REST, the last unfinished: frames may have been lost."""
-        series = self._series[symbol]
+        series = self._series.get(symbol)
+        if series is None:
+            return
         later = [row for row in rows if row.open_ms > series.head_ms]
         if not later or (series.forming and later[-1].open_ms < series.forming.open_ms):
             return

@@ -8,25 +8,22 @@ said so, never made up; funding that is not certain (`settlements`) is NaN, neve
 """
 
 import asyncio
-import math
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 import structlog
 
 from executor.clock import Clock
-from executor.core.columns import VOLATILITY
 from executor.core.types import Bar
 from executor.errors import RetryableError, VenueError
 from executor.market.bars import BarBook, Closed, Hole
+from executor.market.feature_rows import FeatureRows
 from executor.market.settlements import Settlements
 from executor.venue.adapter import Venue
 from executor.venue.streams import CandlePushed, keep_watching
 from features.catalog import Catalog
-from features.stream import FeatureStream
-from features.types import Candle, FloatArray, IntArray
+from features.types import Candle
 
 SPARE_BARS: Final = 96
 PARALLEL: Final = 8
@@ -66,14 +63,12 @@ class Feed:
         self._grace_s = grace_ms / 1000
         self._wake = wake
         self._book = BarBook(interval_ms)
-        self._streams: dict[str, FeatureStream] = {}
         self._late: dict[int, bool] = {}
         self._taken_ms = 0
-        self._columns: IntArray | None = None
-        self._volatility = catalog.names.index(VOLATILITY)
-        self._funded = [catalog.names.index(name) for name in catalog.funding_names]
         self._tasks: set[asyncio.Task[None]] = set()
         self._heard_at = clock.monotonic()
+        self._joining: set[str] = set()
+        self.only_followed: frozenset[str] = frozenset()
         self._settlements = Settlements(
             venue,
             clock,
@@ -82,6 +77,7 @@ class Feed:
             wake=self._look_at_closes,
             make_anew=self._make_anew,
         )
+        self._rows = FeatureRows(catalog, interval_ms, self._settlements)
         self.history_s = 0.0
         self.late_symbols = 0
 
@@ -102,11 +98,7 @@ class Feed:
 
     def use_columns(self, names: Sequence[str]) -> None:
         """Hand out only these features, in this order: what the model was trained on."""
-        known = self._catalog.names
-        if tuple(names) == known:
-            self._columns = None
-        else:
-            self._columns = np.array([known.index(name) for name in names], dtype=np.int64)
+        self._rows.use_columns(names)
 
     async def warm_up(self, last_close_ms: int) -> None:
         """Download history and compute features up to the last close that was processed."""
@@ -118,6 +110,43 @@ class Feed:
         self.history_s = self._clock.monotonic() - began
         self._look_at_closes()
 
+    async def join(self, symbols: Sequence[str]) -> list[str]:
+        """Warm up symbols that were not there at the start; return those that are there now."""
+        gate = asyncio.Semaphore(PARALLEL)
+
+        async def one(symbol: str) -> None:
+            try:
+                await self._warm_symbol(symbol, 0, gate)
+            except VenueError as error:
+                log.warning("not_joined", symbol=symbol, error=str(error))
+
+        async with asyncio.TaskGroup() as tasks:
+            for symbol in symbols:
+                tasks.create_task(one(symbol))
+        joined = [symbol for symbol in symbols if symbol in self._rows]
+        self._symbols = (*self._symbols, *joined)
+        if joined:
+            self._joining.update(joined)
+            self._begin(self._watch_more(joined))
+        return joined
+
+    async def _watch_more(self, symbols: Sequence[str]) -> None:
+        """Subscribe to more symbols on the open socket; after a disconnect `watch` takes them."""
+        try:
+            await self._venue.watch_candles(symbols, self._interval)
+        except RetryableError:
+            log.info("stream_ended", symbols=list(symbols))
+
+    async def leave(self, symbols: Sequence[str]) -> None:
+        """Follow symbols no longer; a close that waited for one of them need not."""
+        self._symbols = tuple(s for s in self._symbols if s not in symbols)
+        for symbol in symbols:
+            self._rows.drop(symbol)
+            self._book.drop(symbol)
+            self._settlements.drop(symbol)
+        self._look_at_closes()
+        await self._venue.unwatch_candles(symbols, self._interval)
+
     async def _warm_symbol(self, symbol: str, last_close_ms: int, gate: asyncio.Semaphore) -> None:
         async with gate:
             rows = await self._history(symbol)
@@ -125,7 +154,7 @@ class Feed:
                 raise RetryableError(f"{symbol}: the venue has no bars; leave the symbol out")
             await self._settlements.load(symbol, rows[0].open_ms)
         head = _head_ms(rows, last_close_ms, self._interval_ms)
-        self._streams[symbol] = await self._streamed(symbol, rows, head)
+        self._rows.put(symbol, await self._rows.streamed(symbol, rows, head))
         self._book.seed(symbol, head, rows)
         self._heard_at = self._clock.monotonic()
         self._fill_hole(symbol)
@@ -133,23 +162,6 @@ class Feed:
     async def _history(self, symbol: str) -> list[Candle]:
         count = self._catalog.warmup_bars + SPARE_BARS
         return await self._venue.newest_candles(symbol, self._interval, count)
-
-    async def _streamed(self, symbol: str, rows: Sequence[Candle], newest_ms: int) -> FeatureStream:
-        """Return a stream that has seen ``rows`` up to the bar that opens at ``newest_ms``."""
-        stream = FeatureStream(self._catalog, self._interval_ms)
-        for number, row in enumerate(rows):
-            if row.open_ms > newest_ms:
-                break
-            self._advance(symbol, stream, row)
-            if number % 256 == 0:
-                await asyncio.sleep(0)
-        return stream
-
-    def _advance(self, symbol: str, stream: FeatureStream, candle: Candle) -> FloatArray:
-        last_ms = stream.last_open_ms
-        after_ms = candle.open_ms if last_ms is None else last_ms + self._interval_ms
-        until_ms = candle.open_ms + self._interval_ms
-        return stream.update(candle, self._settlements.rate(symbol, after_ms, until_ms))
 
     async def _make_anew(self, symbol: str) -> None:
         """Replace a stream that was not told of a settlement in time by one made from history."""
@@ -160,22 +172,20 @@ class Feed:
                 log.warning("stream_not_made_anew", symbol=symbol, error=str(error))
                 await self._clock.sleep(self._grace_s)
                 continue
-            stream = await self._streamed(symbol, rows, self._newest(symbol))
+            if symbol not in self._rows:
+                return  # it left meanwhile
+            stream = await self._rows.streamed(symbol, rows, self._rows.newest_ms(symbol))
             # Bars may have been handed out meanwhile.
-            if stream.last_open_ms == self._newest(symbol):
-                self._streams[symbol] = stream
+            if symbol in self._rows and stream.last_open_ms == self._rows.newest_ms(symbol):
+                self._rows.put(symbol, stream)
                 self._settlements.made_anew(symbol)
                 log.info("stream_made_anew", symbol=symbol)
                 return
 
-    def _newest(self, symbol: str) -> int:
-        """Return the open of the newest bar that the symbol's stream has seen."""
-        return self._streams[symbol].last_open_ms or 0
-
     def on_candle(self, event: CandlePushed) -> None:
         """Take a pushed candle; what follows from it comes out of :meth:`ready`."""
         self._heard_at = self._clock.monotonic()
-        if event.symbol not in self._streams:
+        if event.symbol not in self._rows:
             return
         self._book.push(event.symbol, event.candle, confirmed=event.confirmed)
         self._settlements.see(event.symbol, event.candle.open_ms)
@@ -185,8 +195,9 @@ class Feed:
         self._look_at_closes()
 
     def refresh(self) -> None:
-        """Ask REST for the newest bars of all symbols, after the socket was away."""
-        self._begin(self._refresh(self._symbols))
+        """Ask REST for the newest bars after a subscription: of all symbols, or of the new ones."""
+        joining, self._joining = tuple(self._joining), set()
+        self._begin(self._refresh(joining or self._symbols))
 
     async def _refresh(self, symbols: Sequence[str]) -> None:
         gate = asyncio.Semaphore(PARALLEL)
@@ -214,7 +225,7 @@ class Feed:
         late = self._late.get(close_ms, False)
         if not (late or self._book.complete(close_ms)):
             return None
-        waiting = [s for s in self._streams if not self._settlements.known(s, close_ms)]
+        waiting = [s for s in self._rows.symbols if not self._settlements.known(s, close_ms)]
         return None if waiting else close_ms
 
     def take(self, close_ms: int) -> tuple[Bar, ...]:
@@ -229,22 +240,15 @@ class Feed:
         return tuple(self._bar(bar) for bar in bars)
 
     def _bar(self, closed: Closed) -> Bar:
-        features = self._features(closed.symbol, closed.candle)
+        features = self._rows.row(closed.symbol, closed.candle)
+        if closed.symbol in self.only_followed:
+            features = None  # its exits need none, and nothing is entered
         return Bar(
             symbol=closed.symbol,
             candle=closed.candle,
             next_open=closed.next_open,
             features=features,
         )
-
-    def _features(self, symbol: str, candle: Candle) -> FloatArray | None:
-        """Return the row that the model wants, None while the volatility is not warm."""
-        row = self._advance(symbol, self._streams[symbol], candle)
-        if not self._settlements.is_sure(symbol):
-            row[self._funded] = math.nan
-        if not row[self._volatility] > 0.0:
-            return None
-        return row if self._columns is None else row[self._columns]
 
     def _look_at_closes(self) -> None:
         """Begin to wait for the oldest incomplete close, and say when one is complete."""

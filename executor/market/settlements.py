@@ -135,11 +135,16 @@ class Settlements:
         series.announce(self._schedule.next_ms(symbol))
         self._series[symbol] = series
 
+    def drop(self, symbol: str) -> None:
+        """Forget a symbol that is followed no longer."""
+        self._series.pop(symbol, None)
+
     async def watch(self) -> None:
         """Look at the venue's announcements from time to time: a rhythm may be changed."""
         while True:
             await self._clock.sleep(SCHEDULE_S)
-            await self._schedule.read(max(s.asked_ms for s in self._series.values()), again=True)
+            newest_ms = max((s.asked_ms for s in self._series.values()), default=0)
+            await self._schedule.read(newest_ms, again=True)
             for symbol, series in self._series.items():
                 series.announce(self._schedule.next_ms(symbol))
 
@@ -188,7 +193,8 @@ class Settlements:
 
     async def _later(self, symbol: str, series: _Series) -> None:
         """Ask some seconds after the hour, unless a bar that waits was quicker."""
-        await self._clock.sleep(LATER_S + APART_S * list(self._series).index(symbol))
+        place = list(self._series).index(symbol) if symbol in self._series else 0
+        await self._clock.sleep(LATER_S + APART_S * place)
         series.is_planned = False
         if not series.is_asking and series.known_ms < series.asked_ms:
             series.is_asking = True

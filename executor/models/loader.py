@@ -19,6 +19,7 @@ from executor.core.bundle import ModelBundle, unpack
 from executor.core.contract import ModelRecord
 from executor.core.manifest import BundleError, read_manifest
 from executor.errors import BundleRefused
+from executor.models.quarantine import TAG, Quarantine
 from executor.models.registry import MANIFEST, Registry, RegistryError, Version
 from executor.models.store import ModelStore
 from features.catalog import default_catalog
@@ -63,7 +64,14 @@ class Loader:
     ``accepted`` holds (sha256, version) of every bundle that this process judged and checked.
     """
 
-    def __init__(self, registry: Registry, store: ModelStore, policy: Policy, clock: Clock) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        store: ModelStore,
+        policy: Policy,
+        clock: Clock,
+        quarantine: Quarantine,
+    ) -> None:
         self._registry = registry
         self._store = store
         self._policy = policy
@@ -71,7 +79,7 @@ class Loader:
         self.current: LoadedModel | None = None
         self.reachable = False
         self.refusal = ""
-        self.quarantined: dict[str, str] = {}
+        self.quarantine = quarantine
         self.accepted: set[tuple[str, str]] = set()
 
     async def start(self) -> LoadedModel | None:
@@ -150,11 +158,11 @@ class Loader:
         tags, label = version.tags, f"version {version.version}"
         if not wanted:
             raise BundleRefused(f"{label} has no tag bundle_sha256; register it with `tribar`")
-        if tags.get("quarantined", "").lower() not in ("", "false"):
-            raise BundleRefused(f"{label} is quarantined; promote another version")
-        if version.version in self.quarantined:
-            why = self.quarantined[version.version]
-            raise BundleRefused(f"{label} was left for cause ({why}); promote another version")
+        if tags.get(TAG, "").lower() not in ("", "false"):
+            raise BundleRefused(f"{label} is quarantined ({tags[TAG]}); promote another version")
+        left = self.quarantine.refusal(version.version)
+        if left:
+            raise BundleRefused(left)
         gate = tags.get("gate", "")
         if gate == PASSED:
             return PASSED

@@ -1,9 +1,9 @@
 """What MLflow's plain REST says of a model: which version an alias names, its tags, its files.
 
 Decides how an alias becomes a version and a path of artifacts, and how much is downloaded at most.
-Never imports mlflow, never writes to it, never judges a model (`loader` does). Rule: every request
-is bounded in time and in bytes, and whatever the server answers, the failure is a
-:class:`RegistryError` of one line.
+Never imports mlflow, never writes anything but a version's tag, never judges a model (`loader`
+does). Rule: every request is bounded in time and in bytes, and whatever the server answers, the
+failure is a :class:`RegistryError` of one line that holds no password of the address.
 """
 
 from collections.abc import Mapping
@@ -12,10 +12,12 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 import aiohttp
+import orjson
 
 API: Final = "/api/2.0/mlflow"
 ARTIFACTS: Final = "/api/2.0/mlflow-artifacts/artifacts"
 FILE_BYTES_MAX: Final = 64 * 1024 * 1024
+JSON_BYTES_MAX: Final = 4 * 1024 * 1024
 MANIFEST: Final = "manifest.json"
 
 
@@ -38,6 +40,8 @@ class Registry:
 
     def __init__(self, url: str, timeout_ms: int) -> None:
         self._url = url.rstrip("/")
+        parts = urlsplit(self._url)
+        self._shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         self._timeout = aiohttp.ClientTimeout(total=timeout_ms / 1000)
         self._session: aiohttp.ClientSession | None = None
 
@@ -48,7 +52,8 @@ class Registry:
 
     async def by_alias(self, name: str, alias: str) -> Version | None:
         """Return the version that ``alias`` names, None where there is no such alias or model."""
-        answer = await self._json("registered-models/alias", {"name": name, "alias": alias})
+        query = {"name": name, "alias": alias}
+        answer = await self._json("GET", "registered-models/alias", params=query)
         if answer is None:
             return None
         found = answer.get("model_version")
@@ -67,7 +72,7 @@ class Registry:
         uri = version.source
         if uri.startswith("models:/"):
             model_id = uri.removeprefix("models:/").strip("/")
-            answer = await self._json(f"logged-models/{quote(model_id, safe='')}", {})
+            answer = await self._json("GET", f"logged-models/{quote(model_id, safe='')}")
             try:
                 uri = str((answer or {})["model"]["info"]["artifact_uri"])
             except (KeyError, TypeError):
@@ -88,37 +93,59 @@ class Registry:
             async with session.get(url) as response:
                 if response.status != 200:
                     raise RegistryError(f"artifact {path}: HTTP {response.status}")
-                body = await response.content.read(FILE_BYTES_MAX + 1)
-                while not response.content.at_eof() and len(body) <= FILE_BYTES_MAX:
-                    body += await response.content.read(FILE_BYTES_MAX + 1 - len(body))
+                body = await _read(response, FILE_BYTES_MAX)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise RegistryError(f"artifact {path}: {_text(error)}") from error
         if len(body) > FILE_BYTES_MAX:
             raise RegistryError(f"artifact {path} is larger than {FILE_BYTES_MAX} bytes")
         return body
 
-    async def _json(self, endpoint: str, query: Mapping[str, str]) -> Mapping[str, Any] | None:
+    async def set_tag(self, name: str, version: str, key: str, value: str) -> bool:
+        """Write a tag on a version; say whether MLflow knows the version."""
+        body = {"name": name, "version": version, "key": key, "value": value}
+        return await self._json("POST", "model-versions/set-tag", json=body) is not None
+
+    async def _json(self, method: str, endpoint: str, **more: Any) -> Mapping[str, Any] | None:
         """Return the answer of an endpoint, None where MLflow says that it does not exist."""
         session = self._open()
         try:
-            async with session.get(f"{self._url}{API}/{endpoint}", params=query) as response:
-                body = await response.json(content_type=None)
-                status = response.status
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise RegistryError(f"MLflow at {self._url}: {_text(error)}") from error
-        code = body.get("error_code") if isinstance(body, Mapping) else None
+            async with session.request(method, f"{self._url}{API}/{endpoint}", **more) as response:
+                body, status = _parsed(await _read(response, JSON_BYTES_MAX)), response.status
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise RegistryError(f"MLflow at {self._shown}: {_text(error)}") from error
+        code = body.get("error_code", "")
+        # An alias that nobody set is an invalid parameter to MLflow.
         if code == "RESOURCE_DOES_NOT_EXIST" or (
-            status == 400 and code == "INVALID_PARAMETER_VALUE"
+            method == "GET" and status == 400 and code == "INVALID_PARAMETER_VALUE"
         ):
             return None
-        if status != 200 or not isinstance(body, Mapping):
-            raise RegistryError(f"MLflow at {self._url}: HTTP {status} {code or ''}".rstrip())
+        if status != 200:
+            raise RegistryError(f"MLflow at {self._shown}: HTTP {status} {code}".rstrip())
+        if not body and method == "GET":
+            raise RegistryError(f"MLflow at {self._shown}: the answer is no JSON object")
         return body
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout)
         return self._session
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """Return the body, or the first ``most`` bytes of it and one more."""
+    body = await response.content.read(most + 1)
+    while not response.content.at_eof() and len(body) <= most:
+        body += await response.content.read(most + 1 - len(body))
+    return body
+
+
+def _parsed(body: bytes) -> Mapping[str, Any]:
+    """Return a JSON object, an empty one where the body is none."""
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, Mapping) else {}
 
 
 def _text(error: BaseException) -> str:

@@ -18,6 +18,13 @@ from features.suggest import unknown_name
 TOKEN_CHARACTERS_MIN: Final = 16
 
 
+def _listed(value: object) -> object:
+    """Return the parts of a text with commas; the environment knows no lists."""
+    if not isinstance(value, str):
+        return value
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
 class Section(BaseModel):
     """A table of the configuration file: frozen, and closed to unknown keys."""
 
@@ -37,7 +44,7 @@ class Trading(Section):
     @field_validator("symbols", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+        return _listed(value)
 
     @field_validator("symbols")
     @classmethod
@@ -63,6 +70,24 @@ class Trading(Section):
         if value not in PROFILES:
             raise ValueError(unknown_name("risk profile", value, PROFILES))
         return value
+
+
+class Universe(Section):
+    """How symbols are chosen: those of [trading], or the venue's most liquid perpetuals."""
+
+    mode: Literal["fixed", "auto"] = "fixed"
+    quote_volume_min: float = Field(default=20_000_000.0, ge=0.0)
+    price_min: float = Field(default=0.0, ge=0.0)
+    count_max: int = Field(default=50, ge=1, le=1_000)
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    stay_fraction: float = Field(default=0.1, ge=0.0, le=1.0)
+    refresh_ms: int = Field(default=3_600_000, ge=1_000)
+
+    @field_validator("allow", "deny", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return _listed(value)
 
 
 class Venue(Section):
@@ -135,7 +160,7 @@ class Lease(Section):
 class Model(Section):
     """Which model is traded, and where verified bundles are kept."""
 
-    registry_url: str = "http://127.0.0.1:5000"
+    registry_url: SecretStr = SecretStr("http://127.0.0.1:5000")  # it may hold a password
     name: str = "tribar"
     alias: str = "champion"
     challenger: str = "challenger"

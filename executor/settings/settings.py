@@ -34,6 +34,7 @@ from executor.settings.sections import (
     Redis,
     Section,
     Trading,
+    Universe,
     Venue,
 )
 from executor.settings.source import Place, Sourced, process_environment, project_root, read
@@ -53,6 +54,7 @@ class Settings(Section):
     """All sections. ``overrides`` holds the numbers changed in the risk profile."""
 
     trading: Trading = Trading()
+    universe: Universe = Universe()
     venue: Venue = Venue()
     feed: Feed = Feed()
     recovery: Recovery = Recovery()
@@ -72,7 +74,13 @@ class Settings(Section):
     def secrets(self) -> list[str]:
         """Return the values that no log may show."""
         whole = [self.venue.api_key, self.venue.api_secret, self.control.token]
-        urls = [self.redis.url, self.alerts.urls, self.alerts.ping_url, self.backup.url]
+        urls = [
+            self.redis.url,
+            self.model.registry_url,
+            self.alerts.urls,
+            self.alerts.ping_url,
+            self.backup.url,
+        ]
         found = [secret.get_secret_value() for secret in whole]
         for secret in urls:
             found += parts_of_url(secret.get_secret_value())

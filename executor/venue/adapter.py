@@ -16,13 +16,14 @@ from typing import Any, Final
 from executor.clock import Clock
 from executor.core.events import FillReceived, FundingPaid, OrderUpdated, VenueSnapshot
 from executor.core.types import CancelIntent, Instrument, OrderIntent, Protect
+from executor.core.universe import Liquidity
 from executor.errors import UnknownOutcomeError
 from executor.settings.sections import Recovery
 from executor.settings.sections import Venue as VenueSettings
 from executor.venue import rows as venue_rows
 from executor.venue import streams as venue_streams
 from executor.venue.calls import PAGES_MAX, Calls
-from executor.venue.client import Fence, Seam, build
+from executor.venue.client import Fence, Seam, build, configuration
 from executor.venue.errors import NOT_MODIFIED, ORDER_GONE
 from features.errors import InputError
 from features.suggest import unknown_name
@@ -51,8 +52,8 @@ class Venue:
             raise InputError("[venue] id: " + unknown_name("venue", settings.id, SUPPORTED))
         seam = Seam(clock=clock, fence=fence, sink=partial(venue_streams.deliver, emit))
         # Two objects, two rate limiters: a backfill never delays an order.
-        self._trade = build(settings.id, seam, _config(settings, private=True))
-        self._data = build(settings.id, seam, _config(settings, private=False))
+        self._trade = build(settings.id, seam, configuration(settings, private=True))
+        self._data = build(settings.id, seam, configuration(settings, private=False))
         if environment == "testnet" and not settings.url:
             self._trade.set_sandbox_mode(True)
             self._data.set_sandbox_mode(True)
@@ -144,10 +145,16 @@ class Venue:
 
     async def next_settlements(self) -> dict[str, int]:
         """Return the time of the next funding settlement by symbol, of those that have one."""
-        ask = partial(self._data.publicGetV5MarketTickers, {"category": "linear"})
-        rows = venue_rows.rows(await self.calls.query("tickers", ask))
-        found = dict(venue_rows.announced(row) for row in rows)
+        found = dict(venue_rows.announced(row) for row in await self._tickers())
         return {symbol: at for symbol, at in found.items() if at}
+
+    async def liquidity(self) -> list[Liquidity]:
+        """Return turnover and price of every symbol, in one call."""
+        return [venue_rows.liquidity(row) for row in await self._tickers()]
+
+    async def _tickers(self) -> list[venue_rows.Row]:
+        ask = partial(self._data.publicGetV5MarketTickers, {"category": "linear"})
+        return venue_rows.rows(await self.calls.query("tickers", ask))
 
     async def submit(self, intent: OrderIntent) -> str:
         """Send one order, once; return the venue's id of it.
@@ -279,6 +286,11 @@ class Venue:
         names = [self._names[symbol] for symbol in symbols]
         await venue_streams.watch_candles(self._data, names, list(symbols), interval)
 
+    async def unwatch_candles(self, symbols: Sequence[str], interval: str) -> None:
+        """Ask for no more bars of ``symbols``; what comes all the same concerns nobody."""
+        names = [self._names[symbol] for symbol in symbols]
+        await venue_streams.unwatch_candles(self._data, names, list(symbols), interval)
+
     async def watch_account(self) -> None:
         """Subscribe to orders, executions, positions and wallet, until a disconnect."""
         await venue_streams.watch_account(self._trade, next(iter(self._names.values())))
@@ -289,33 +301,6 @@ class Venue:
 
 def _time_ms(event: FillReceived | FundingPaid) -> int:
     return event.fill.time_ms if isinstance(event, FillReceived) else event.time_ms
-
-
-def _config(settings: VenueSettings, *, private: bool) -> dict[str, Any]:
-    """Return ccxt's configuration; keys only where requests are signed."""
-    config: dict[str, Any] = {
-        "timeout": settings.timeout_ms,
-        "enableRateLimit": True,
-        "rateLimiterAlgorithm": "rollingWindow",
-        "has": {"fetchCurrencies": False},
-        "options": {
-            "defaultType": "swap",
-            "fetchMarkets": {"types": ["linear"]},
-            "recvWindow": settings.recv_window_ms,
-            "enableUnifiedMargin": False,
-            "enableUnifiedAccount": True,
-            "unifiedMarginStatus": 6,
-            "maxRetriesOnFailure": 0,
-        },
-    }
-    if private:
-        config["apiKey"] = settings.api_key.get_secret_value()
-        config["secret"] = settings.api_secret.get_secret_value()
-    if settings.url:
-        streams = {"public": {"linear": settings.ws_url + "/v5/public/linear"}}
-        streams["private"] = {"contract": settings.ws_url + "/v5/private"}
-        config["urls"] = {"api": {"public": settings.url, "private": settings.url, "ws": streams}}
-    return config
 
 
 def _instrument(market: Mapping[str, Any]) -> Instrument:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from executor.clock import Clock
+from executor.settings.sections import Venue
 from executor.venue import lean_ccxt
 
 Sink = Callable[[str, Mapping[str, Any]], None]
@@ -85,3 +86,30 @@ def build(venue: str, seam: Seam, config: Mapping[str, Any]) -> Any:
     made: Any = kind(dict(config))
     made.seam = seam
     return made
+
+
+def configuration(settings: Venue, *, private: bool) -> dict[str, Any]:
+    """Return ccxt's configuration; keys only where requests are signed."""
+    config: dict[str, Any] = {
+        "timeout": settings.timeout_ms,
+        "enableRateLimit": True,
+        "rateLimiterAlgorithm": "rollingWindow",
+        "has": {"fetchCurrencies": False},
+        "options": {
+            "defaultType": "swap",
+            "fetchMarkets": {"types": ["linear"]},
+            "recvWindow": settings.recv_window_ms,
+            "enableUnifiedMargin": False,
+            "enableUnifiedAccount": True,
+            "unifiedMarginStatus": 6,
+            "maxRetriesOnFailure": 0,
+        },
+    }
+    if private:
+        config["apiKey"] = settings.api_key.get_secret_value()
+        config["secret"] = settings.api_secret.get_secret_value()
+    if settings.url:
+        streams = {"public": {"linear": settings.ws_url + "/v5/public/linear"}}
+        streams["private"] = {"contract": settings.ws_url + "/v5/private"}
+        config["urls"] = {"api": {"public": settings.url, "private": settings.url, "ws": streams}}
+    return config

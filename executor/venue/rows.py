@@ -17,6 +17,7 @@ from executor.core.events import (
     VenuePosition,
 )
 from executor.core.types import Fill, FillKind, OrderStatus
+from executor.core.universe import Liquidity
 from executor.errors import RetryableError
 from features.types import Candle
 
@@ -78,6 +79,15 @@ def text(row: Row, key: str) -> str:
 def settlement(row: Row) -> tuple[int, float]:
     """Return time and rate of a funding settlement."""
     return int(number(row, "fundingRateTimestamp")), number(row, "fundingRate")
+
+
+def liquidity(row: Row) -> Liquidity:
+    """Return what a ticker says of how liquid a symbol is; 0 where it does not say."""
+    return Liquidity(
+        symbol=text(row, "symbol"),
+        turnover_24h=optional(row, "turnover24h"),
+        price=optional(row, "lastPrice"),
+    )
 
 
 def announced(row: Row) -> tuple[str, int]:

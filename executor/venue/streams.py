@@ -127,6 +127,23 @@ async def watch_candles(client: Any, names: list[str], symbols: list[str], inter
     raise RetryableError("the candle stream ended")
 
 
+async def unwatch_candles(client: Any, names: list[str], symbols: list[str], interval: str) -> None:
+    """Tell the socket that the bars of ``symbols`` are not wanted any more, where it is open.
+
+    ccxt's futures of the topics stay: a disconnect is told to whoever watches through them.
+    """
+    frame = str(client.timeframes[interval])
+    topics = [f"kline.{frame}.{symbol}" for symbol in symbols]
+    try:
+        url = await client.get_url_by_market_type(names[0], False, "watchOHLCVForSymbols")
+        socket = client.client(url)
+        known = [topic for topic in topics if socket.subscriptions.pop(topic, None)]
+        if known and socket.connection is not None:
+            await socket.send({"op": "unsubscribe", "args": known})
+    except (lean_ccxt.errors().BaseError, OSError) as error:
+        log.warning("not_unsubscribed", symbols=symbols, error=str(error))
+
+
 async def watch_account(client: Any, name: str) -> None:
     """Subscribe to orders, executions, positions and wallet; ends only by raising."""
     try:

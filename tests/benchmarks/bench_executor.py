@@ -44,7 +44,7 @@ BARS, BARS_WIDE, IDLE_SECONDS = 1_000, 40, 20.0
 REST_SECONDS = 0.06  # between bars: more orders a second than the venue takes would wait for it
 PLACE = "/v5/order/create"
 PLACE_BYTES = f"POST {PLACE}".encode()
-WIDE, IDLE = 200, 50
+WIDE, LISTED, IDLE = 200, 220, 50
 
 
 def names(count: int) -> tuple[str, ...]:
@@ -136,13 +136,18 @@ class Ran:
     watch: Stopwatch
     rss: list[int]
     cpu: float
+    status: dict[str, Any]
 
 
 async def ran(
     folder: Path, count: int, bars: int, speed: str, look: Callable[[ExecutorProgram], Any]
 ) -> Ran:
-    """Run the executor on ``count`` symbols; ``look`` waits and says when it is enough."""
-    symbols, watch = names(count), Stopwatch()
+    """Run the executor on ``count`` symbols; ``look`` waits and says when it is enough.
+
+    Two hundred are chosen by their turnover from all that the exchange lists.
+    """
+    symbols, watch = names(LISTED if count == WIDE else count), Stopwatch()
+    universe = {"mode": "auto", "count_max": WIDE, "quote_volume_min": 1.0, "refresh_ms": 5_000}
     with started(folder, "redis") as services:
         async with paper_here(*arguments(symbols, bars, speed)) as paper, FakeMlflow() as mlflow:
             watch.listen(paper)
@@ -155,6 +160,7 @@ async def ran(
                 symbols=symbols,
                 lockstep=speed == "lockstep",
                 changes={
+                    "universe": universe if count == WIDE else {},
                     "redis": {"heartbeat_interval_ms": 5_000},
                     "guard": {"losses_cool_down": 0, "performance_trades": 0, "daily_loss_max": 1},
                     "regime": {"reach_min": 0.0},
@@ -166,7 +172,8 @@ async def ran(
             async with program:
                 await program.until(lambda s: s["status"] in {"RUNNING", "DEGRADED"}, "up", 600.0)
                 rss, cpu = await look(program)
-    return Ran(watch=watch, rss=rss, cpu=cpu)
+                _, status = await program.get()
+    return Ran(watch=watch, rss=rss, cpu=cpu, status=status)
 
 
 async def to_the_end(program: ExecutorProgram) -> tuple[list[int], float]:
@@ -212,6 +219,7 @@ def one(folder: Path) -> dict[str, float]:
         "fsync": fsync_seconds(folder),
         "grown": done.rss[-1] / max(full, 1) - 1.0 if done.rss else 0.0,
         "rss": max(done.rss, default=0),
+        "cold": done.status["executor"]["cold_start_s"],
     }
 
 
@@ -219,7 +227,14 @@ def wide(folder: Path) -> dict[str, float]:
     """Two hundred symbols that close together."""
     done = asyncio.run(ran(folder, WIDE, BARS_WIDE, "lockstep", to_the_end))
     closes = done.watch.closes[2:]
-    return {"p50": statistics.median(closes), "most": max(closes), "rss": max(done.rss, default=0)}
+    universe = done.status["universe"]
+    assert len(universe["members"]) == WIDE
+    return {
+        "p50": statistics.median(closes),
+        "most": max(closes),
+        "rss": max(done.rss, default=0),
+        "scan": universe["scan_s"],
+    }
 
 
 def idle(folder: Path) -> dict[str, float]:
@@ -251,6 +266,7 @@ def run(folder: Path, rounds: int, reps: int) -> Report:
                 at_once <= 0.25,
             ),
             Row(f"resident memory, {WIDE} symbols", f"{rss / 1e6:.0f} MB", "≤ 250 MB", rss <= 25e7),
+            _scan_row(found.cases["wide"]["scan"] + at_once),
         ]
     if "idle" in found.cases:
         cpu = found.cases["idle"]["cpu"]
@@ -260,6 +276,12 @@ def run(folder: Path, rounds: int, reps: int) -> Report:
     return found
 
 
+def _scan_row(seconds: float) -> Row:
+    """Return the row of a full scan: the universe chosen, and every member's close decided."""
+    what = f"full scan: {WIDE} of {LISTED} pairs chosen, and decided on"
+    return Row(what, f"{seconds:.2f} s", "≤ 30 s", seconds <= 30.0)
+
+
 def _one_rows(found: Report, case: dict[str, Any]) -> None:
     p50, p99, grown = case["p50"], case["p99"], case["grown"]
     found.rows += [
@@ -267,6 +289,13 @@ def _one_rows(found: Report, case: dict[str, Any]) -> None:
         Row("frame to order, p99", f"{p99 * 1e3:.1f} ms", "≤ 10 ms", p99 <= 0.010),
         Row("of which the disk's fsync, median", f"{case['fsync'] * 1e3:.1f} ms"),
         Row("orders timed", f"{case['orders']:.0f}"),
+        Row("cold start", f"{case['cold']:.2f} s", "≤ 2 s", case["cold"] <= 2.0),
+        Row(
+            "resident memory, one symbol",
+            f"{case['rss'] / 1e6:.0f} MB",
+            "≤ 150 MB",
+            case["rss"] <= 15e7,
+        ),
         Row("memory, last three of ten days", f"{grown:+.1%}", "≤ +5 %", grown <= 0.05),
     ]
 

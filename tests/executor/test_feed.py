@@ -1,7 +1,7 @@
 """Features at a close, as the feed hands them over, are the rows of training to the last bit."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 import pytest
@@ -30,6 +30,7 @@ class Market:
     def __init__(self) -> None:
         self.shown = PAST
         self.hidden_ms: set[int] = set()
+        self.watched: list[str] = []
 
     async def newest_candles(self, symbol: str, interval: str, count: int) -> list[Candle]:
         rows = [CANDLES.candle(i) for i in range(max(0, self.shown - count), self.shown)]
@@ -47,7 +48,14 @@ class Market:
 
     async def next_settlements(self) -> dict[str, int]:
         later = FUNDING.time_ms[FUNDING.time_ms > int(CANDLES.open_ms[self.shown])]
-        return {"A": int(later[0])} if later.size else {}
+        return {"A": int(later[0]), "B": int(later[0])} if later.size else {}
+
+    async def watch_candles(self, symbols: Sequence[str], interval: str) -> None:
+        self.watched += symbols
+        await asyncio.Event().wait()
+
+    async def unwatch_candles(self, symbols: Sequence[str], interval: str) -> None:
+        self.watched = [symbol for symbol in self.watched if symbol not in symbols]
 
     def tick(self) -> Candle:
         price, at = float(CANDLES.open[self.shown]), int(CANDLES.open_ms[self.shown])
@@ -85,6 +93,21 @@ class Desk:
         assert close_ms == whole.open_ms + INTERVAL_MS
         (bar,) = feed.take(close_ms)
         return bar
+
+    async def next_bars(self, symbols: str) -> dict[str, Bar]:
+        """Close the running bar of several symbols; return what the feed hands over, by symbol."""
+        market, feed = self.market, self.feed
+        whole = CANDLES.candle(market.shown)
+        market.shown += 1
+        for symbol in symbols:
+            feed.on_candle(CandlePushed(symbol=symbol, candle=whole, confirmed=True))
+        for number, symbol in enumerate(symbols):
+            assert not number or feed.ready() is None, "one symbol is still to come"
+            feed.on_candle(CandlePushed(symbol=symbol, candle=market.tick(), confirmed=False))
+        while (close_ms := feed.ready()) is None:
+            await asyncio.wait_for(self.woken.wait(), 20.0)
+            self.woken.clear()
+        return {bar.symbol: bar for bar in feed.take(close_ms)}
 
     async def until_sure(self) -> None:
         """Wait for everything that the feed does in the background."""
@@ -161,3 +184,69 @@ async def test_what_the_venue_denies_for_long_was_none(desk: Desk) -> None:
     await desk.until_sure()
     assert desk.feed._clock.sleeps.count(60.0) >= FOLLOW_ANSWERS
     assert np.isfinite((await desk.next_bar()).features).all()
+
+
+async def test_a_symbol_that_joins_has_the_rows_of_training_from_its_first_bar_on(
+    desk: Desk, trained: FloatArray
+) -> None:
+    for _ in range(3):
+        await desk.next_bar()
+    assert await desk.feed.join(["B"]) == ["B"]
+    await asyncio.sleep(0)
+    assert desk.market.watched == ["B"]
+    for i in range(PAST + 3, PAST + 40):
+        bars = await desk.next_bars("AB")
+        np.testing.assert_array_equal(bars["A"].features, trained[i])
+        np.testing.assert_array_equal(bars["B"].features, trained[i])
+
+
+async def test_a_symbol_that_left_is_waited_for_no_longer(desk: Desk, trained: FloatArray) -> None:
+    await desk.feed.join(["B"])
+    await desk.next_bars("AB")
+    whole = CANDLES.candle(desk.market.shown)
+    desk.market.shown += 1
+    for symbol in "AB":
+        desk.feed.on_candle(CandlePushed(symbol=symbol, candle=whole, confirmed=True))
+    desk.feed.on_candle(CandlePushed(symbol="A", candle=desk.market.tick(), confirmed=False))
+    assert desk.feed.ready() is None
+    desk.woken.clear()
+    await desk.feed.leave(["B"])
+    assert desk.woken.is_set(), "the close that waited for it can be handed over"
+    close_ms = desk.feed.ready()
+    assert close_ms is not None
+    (bar,) = desk.feed.take(close_ms)
+    np.testing.assert_array_equal(bar.features, trained[PAST + 1])
+    assert desk.market.watched == []
+    desk.feed.on_candle(CandlePushed(symbol="B", candle=desk.market.tick(), confirmed=False))
+    np.testing.assert_array_equal((await desk.next_bar()).features, trained[PAST + 2])
+    assert await desk.feed.join(["B"]) == ["B"], "and it can join again"
+    bars = await desk.next_bars("AB")
+    np.testing.assert_array_equal(bars["B"].features, trained[PAST + 3])
+
+
+async def test_what_is_only_followed_has_no_features_until_it_is_a_member_again(
+    desk: Desk, trained: FloatArray
+) -> None:
+    desk.feed.only_followed = frozenset({"A"})
+    assert (await desk.next_bar()).features is None
+    assert (await desk.next_bar()).features is None
+    desk.feed.only_followed = frozenset()
+    np.testing.assert_array_equal((await desk.next_bar()).features, trained[PAST + 2])
+
+
+async def test_what_was_asked_for_a_symbol_that_left_meanwhile_disturbs_nobody(desk: Desk) -> None:
+    at = next_settlement(PAST + 1)
+    desk.market.hidden_ms = {int(CANDLES.open_ms[at])}
+    await desk.feed.join(["B"])
+    for _ in range(PAST, at + 1):
+        await desk.next_bars("AB")
+    desk.feed.refresh()
+    await desk.feed.leave(["B"])
+    desk.market.hidden_ms.clear()
+    for task in list(desk.feed._tasks):
+        if "_watch_more" in repr(task.get_coro()):
+            task.cancel()
+    async with asyncio.timeout(30.0):
+        while desk.feed._tasks:
+            done = await asyncio.gather(*desk.feed._tasks, return_exceptions=True)
+            assert not [e for e in done if isinstance(e, Exception)]

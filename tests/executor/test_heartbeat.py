@@ -20,6 +20,7 @@ from executor.health.alert_rules import AlertRules
 from executor.health.overview import Overview
 from executor.health.publisher import Publisher
 from executor.models.loader import Loader
+from executor.models.quarantine import Quarantine
 from executor.models.registry import RegistryError
 from executor.models.store import ModelStore
 from executor.settings.sections import Alerts as AlertSettings
@@ -27,6 +28,7 @@ from executor.settings.settings import Settings
 from executor.supervisor import Supervisor
 from tests.executor.test_loader import POLICY
 from tests.simulation.loop import VirtualLoop
+from tests.support.mlflow_fake import Notes
 from tests.support.trading import Desk
 
 DAY_S = 86_400.0
@@ -115,7 +117,8 @@ async def live(loop: VirtualLoop, days: float, folder: Path) -> tuple[Window, Al
 
     alerts = Alerts(AlertSettings(), clock, hang, name="t")
     rules = AlertRules(AlertSettings(), overview, alerts, clock)
-    loader = Loader(registry, ModelStore(folder), POLICY, clock)  # type: ignore[arg-type]  # a port
+    quarantine = Quarantine(registry, "tribar", Notes(), clock)  # type: ignore[arg-type]  # a port
+    loader = Loader(registry, ModelStore(folder), POLICY, clock, quarantine)  # type: ignore[arg-type]  # a port
     overview.parts.loader = loader
 
     async def nobody(_: Any) -> None:

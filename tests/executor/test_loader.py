@@ -25,7 +25,7 @@ from tests.support.bundles import (
     training_rows,
 )
 from tests.support.clocks import FakeClock
-from tests.support.mlflow_fake import FakeMlflow
+from tests.support.mlflow_fake import FakeMlflow, no_quarantine
 
 POLICY = Policy(
     name="tribar",
@@ -43,13 +43,24 @@ async def mlflow() -> AsyncIterator[FakeMlflow]:
         yield server
 
 
+def loader_at(registry: Registry, store: ModelStore, policy: Policy = POLICY) -> Loader:
+    clock = FakeClock()
+    return Loader(registry, store, policy, clock, no_quarantine(registry, clock))
+
+
 class Desk:
     """A loader with what it offered."""
 
     def __init__(self, mlflow: FakeMlflow, store: Path, policy: Policy = POLICY) -> None:
         self.registry = Registry(mlflow.url, timeout_ms=2_000)
         self.store = ModelStore(store)
-        self.loader = Loader(self.registry, self.store, policy, FakeClock())
+        self.loader = Loader(
+            self.registry,
+            self.store,
+            policy,
+            FakeClock(),
+            no_quarantine(self.registry, FakeClock()),
+        )
         self.offered: list[LoadedModel] = []
 
     async def offer(self, loaded: LoadedModel) -> None:
@@ -95,7 +106,9 @@ async def test_nothing_is_downloaded_twice(mlflow: FakeMlflow, desk: Desk) -> No
     mlflow.register(small_bundle())
     await desk.loader.start()
     mlflow.versions["1"].files.clear()
-    again = Loader(desk.registry, desk.store, POLICY, FakeClock())
+    again = Loader(
+        desk.registry, desk.store, POLICY, FakeClock(), no_quarantine(desk.registry, FakeClock())
+    )
     found = await again.start()
     assert found is not None
     assert again.refusal == ""
@@ -187,7 +200,9 @@ async def test_a_damaged_store_is_downloaded_again(
     assert found is not None
     path = tmp_path / "models" / found.record["bundle_sha256"] / "booster.ubj"
     path.write_bytes(path.read_bytes()[:-1])
-    again = Loader(desk.registry, desk.store, POLICY, FakeClock())
+    again = Loader(
+        desk.registry, desk.store, POLICY, FakeClock(), no_quarantine(desk.registry, FakeClock())
+    )
     assert await again.start() is None
     assert "damaged" in again.refusal
     assert await again.start() is not None, "the damaged copy was dropped"
@@ -197,7 +212,9 @@ async def test_without_a_registry_the_store_is_enough(mlflow: FakeMlflow, desk: 
     mlflow.register(small_bundle())
     await desk.loader.start()
     mlflow.down = True
-    again = Loader(desk.registry, desk.store, POLICY, FakeClock())
+    again = Loader(
+        desk.registry, desk.store, POLICY, FakeClock(), no_quarantine(desk.registry, FakeClock())
+    )
     found = await again.start()
     assert found is not None
     assert found.record["version"] == "1"
@@ -252,7 +269,9 @@ async def test_artifacts_that_are_not_served_are_said(desk: Desk, source: str, s
 
 async def test_a_registry_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     registry = Registry("http://127.0.0.1:1", timeout_ms=500)
-    loader = Loader(registry, ModelStore(tmp_path), POLICY, FakeClock())
+    loader = Loader(
+        registry, ModelStore(tmp_path), POLICY, FakeClock(), no_quarantine(registry, FakeClock())
+    )
     assert await loader.start() is None
     assert "MLflow at http://127.0.0.1:1" in loader.refusal
     await registry.close()

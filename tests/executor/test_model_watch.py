@@ -19,6 +19,7 @@ from executor.journal.store import Journal
 from executor.model_changes import ModelChanges
 from executor.model_watch import ModelWatch
 from executor.models.loader import LoadedModel, Loader
+from executor.models.quarantine import Quarantine
 from executor.models.registry import Registry
 from executor.models.store import ModelStore
 from executor.settings.sections import Trading
@@ -53,7 +54,8 @@ class Watched:
     def restart(self) -> None:
         """Let a new process begin on the same journal and store."""
         clock = self.overview.clock
-        self.loader = Loader(self.registry, self.store, POLICY, clock)
+        self.quarantine = Quarantine(self.registry, POLICY.name, self.journal, clock)
+        self.loader = Loader(self.registry, self.store, POLICY, clock, self.quarantine)
         self.changes = ModelChanges(
             self.loader,
             self.overview,
@@ -151,7 +153,7 @@ async def test_without_a_model_to_go_back_to_people_are_told_and_nothing_changes
     assert watched.codes().count("model_quarantined") == 1
     assert "none to go back to" in watched.told[-1].text
     assert watched.inbox.empty()
-    assert watched.loader.quarantined == {}
+    assert "1" not in watched.quarantine
 
 
 async def test_blocked_symbols_are_announced_once_and_again_only_when_they_change(

@@ -71,7 +71,7 @@ def test_the_environment_beats_the_file(home: Path) -> None:
 def test_the_names_other_tools_use_are_understood(home: Path) -> None:
     settings = load(home, REDIS_URL="redis://plain:3", MLFLOW_TRACKING_URI="http://ml:5")
     assert settings.redis.url.get_secret_value() == "redis://plain:3"
-    assert settings.model.registry_url == "http://ml:5"
+    assert settings.model.registry_url.get_secret_value() == "http://ml:5"
     both = load(home, REDIS_URL="redis://plain:3", TRIBAR_REDIS_URL="redis://ours:4")
     assert both.redis.url.get_secret_value() == "redis://ours:4"
 

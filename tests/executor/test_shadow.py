@@ -25,7 +25,7 @@ from executor.settings.settings import Settings
 from executor.shadow import Shadow, begin_shadow
 from tests.executor.test_loader import POLICY
 from tests.support.bundles import INTERVAL_MS, START_MS, SYMBOLS, small_bundle, small_market
-from tests.support.mlflow_fake import FakeMlflow
+from tests.support.mlflow_fake import FakeMlflow, no_quarantine
 from tests.support.trading import Desk, parameters
 
 CHAMPION, CHALLENGER = small_bundle(), small_bundle(encoding="index")
@@ -54,10 +54,18 @@ class Beside:
 
     async def started(self) -> Shadow:
         """Load the champion into the core, the challenger into the shadow."""
-        champion = await Loader(self.registry, self.store, POLICY, self.overview.clock).start()
+        clock = self.overview.clock
+        quarantine = no_quarantine(self.registry, clock)
+        champion = await Loader(self.registry, self.store, POLICY, clock, quarantine).start()
         assert champion is not None
         self.core.do(ModelSwapped(model=champion.bundle, version="1", time_ms=START_MS))
-        shadow = begin_shadow(self.registry, self.store, POLICY, self.overview)
+        shadow = begin_shadow(
+            self.registry,
+            self.store,
+            POLICY,
+            quarantine,
+            self.overview,
+        )
         shadow.say = self.said.append
         await shadow._loader.look(shadow._take)
         return shadow

@@ -19,7 +19,7 @@ import stamina.instrumentation
 import tenacity
 from ccxt.async_support.base import throttler
 
-from executor import app, session
+from executor import app, assembly, session
 from executor.app import App
 from executor.control import stream as commands
 from executor.journal.recovery import rebuild
@@ -80,6 +80,11 @@ class SimulatedRegistry:
         await self._process.clock.sleep(0.01)
         number, tags, _ = self._process.world.registry.current
         return Version(name=name, version=number, source=alias, tags=tags)
+
+    async def set_tag(self, name: str, version: str, key: str, value: str) -> bool:
+        """Take a tag; nobody reads it here."""
+        await self._process.clock.sleep(0.01)
+        return version in self._process.world.registry.versions
 
     async def bundle_path(self, version: Version) -> str:
         """Return where a version lies."""
@@ -173,8 +178,8 @@ REPLACED: tuple[tuple[Any, str, Any], ...] = (
     (app, "FileLock", SimulatedFileLock),
     (app, "STANDBY_POLL_S", IDLE_POLL_S),
     (commands, "POLL_S", IDLE_POLL_S),
-    (session, "Registry", SimulatedRegistry),
-    (session, "default_catalog", market.catalog),
+    (assembly, "Registry", SimulatedRegistry),
+    (assembly, "default_catalog", market.catalog),
     (session, "process_age_s", lambda: 0.0),
     (loader, "default_catalog", market.catalog),
     (lean_ccxt, "exchange_class", client.exchange_class),

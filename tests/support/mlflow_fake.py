@@ -1,4 +1,4 @@
-"""A tiny MLflow: the four REST answers that the executor's loader asks for, from memory.
+"""A tiny MLflow: the five REST answers that the executor asks for, from memory.
 
 Serves bundles (name of file to bytes) as registered versions with tags and aliases. Nothing is
 checked and nothing is kept; `down` makes every answer a 503.
@@ -9,8 +9,11 @@ from typing import Self
 
 from aiohttp import web
 
+from executor.clock import Clock
 from executor.core.bundle import bundle_sha256
 from executor.core.manifest import read_manifest
+from executor.models.quarantine import Quarantine
+from executor.models.registry import Registry
 
 
 @dataclass
@@ -50,6 +53,7 @@ class FakeMlflow:
         app = web.Application()
         app.router.add_get("/api/2.0/mlflow/registered-models/alias", self._alias)
         app.router.add_get("/api/2.0/mlflow/logged-models/{id}", self._logged_model)
+        app.router.add_post("/api/2.0/mlflow/model-versions/set-tag", self._set_tag)
         app.router.add_get("/api/2.0/mlflow-artifacts/artifacts/{path:.+}", self._artifact)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
@@ -89,6 +93,15 @@ class FakeMlflow:
         }
         return web.json_response({"model_version": found})
 
+    async def _set_tag(self, request: web.Request) -> web.Response:
+        if self.down:
+            return web.Response(status=503, text="<html>down</html>")
+        asked = await request.json()
+        if asked["name"] != self.name or asked["version"] not in self.versions:
+            return self._missing("Model Version")
+        self.versions[asked["version"]].tags[asked["key"]] = asked["value"]
+        return web.json_response({})
+
     async def _logged_model(self, request: web.Request) -> web.Response:
         if self.down:
             return web.Response(status=503, text="<html>down</html>")
@@ -104,3 +117,18 @@ class FakeMlflow:
         if path not in files:
             return self._missing(path)
         return web.Response(body=files[path])
+
+
+class Notes(dict[str, str]):
+    """A memory for what is usually kept in the journal."""
+
+    def meta(self, key: str) -> str | None:
+        return self.get(key)
+
+    def set_meta(self, key: str, value: str) -> None:
+        self[key] = value
+
+
+def no_quarantine(registry: Registry, clock: Clock) -> Quarantine:
+    """Return a quarantine in which nothing is."""
+    return Quarantine(registry, "tribar", Notes(), clock)
