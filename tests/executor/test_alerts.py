@@ -219,7 +219,9 @@ class Stage:
         self.lease.remaining_ms = lambda: self.lease.left
         self.feed = SimpleNamespace(silent_ms=0)
         self.orders = SimpleNamespace(fatal="")
-        self.loader = SimpleNamespace(refusal="", reachable=True, current="model")
+        self.loader = SimpleNamespace(
+            refusal="", reachable=True, current="model", quarantine=SimpleNamespace(untold=list)
+        )
         self.calls = SimpleNamespace(
             failed_row=0, last="", error_rate=lambda: 0.0, mean_ms=lambda: 0.0, states=dict,
             trend=lambda: 0.0, made={}, failed={}, by_class={},
