@@ -1,9 +1,9 @@
 """Asks the venue what it holds for us, often enough, and hands the answer to the trader.
 
-Decides when to ask: every 10 s, every 5 s while a position lacks a proven stop, at once when the
-venue or a lost frame gives reason. Never compares and never changes anything (`core.step` does).
-Rule: a query that fails is never taken for an empty account; it is asked again, and the age of the
-last answer is shown until trading stops on it.
+Decides when to ask: every 10 s, every 5 s while something may lie open without a proven stop (then
+it waits for no rate limit), at once when the venue or a lost frame gives reason. Never compares and
+never changes anything (`core.step` does). Rule: a query that fails is never taken for an empty
+account; it is asked again, and the age of the last answer is shown until trading stops on it.
 """
 
 import asyncio
@@ -38,8 +38,9 @@ class Reconciler:
         put: Callable[[Item], None],
         generation: Callable[[], int],
         market_ms: Callable[[], int],
-        naked: Callable[[], bool],
+        at_risk: Callable[[], bool],
         known_until_ms: Callable[[], int],
+        account_since_ms: Callable[[], int],
         in_step: bool,
         interval_ms: int,
         naked_interval_ms: int,
@@ -49,8 +50,9 @@ class Reconciler:
         self._put = put
         self._generation = generation
         self._market_ms = market_ms
-        self._naked = naked
+        self._at_risk = at_risk
         self._known_until_ms = known_until_ms
+        self._account_since_ms = account_since_ms
         self._in_step = in_step
         self._interval_s = interval_ms / 1000
         self._naked_interval_s = naked_interval_ms / 1000
@@ -70,7 +72,7 @@ class Reconciler:
     @property
     def due(self) -> bool:
         """Say whether the venue should be asked now."""
-        interval_s = self._naked_interval_s if self._naked() else self._interval_s
+        interval_s = self._naked_interval_s if self._at_risk() else self._interval_s
         return self._nudged.is_set() or self.age_ms >= interval_s * 1000
 
     def nudge(self, missed: bool) -> None:
@@ -80,14 +82,16 @@ class Reconciler:
 
     async def run(self) -> None:
         """Ask for as long as the process runs."""
+        # A stop may begin to lack at any moment: so often it is seen whether it is time to ask.
+        look_s = min(self._naked_interval_s, self._interval_s)
         while True:
-            interval_s = self._naked_interval_s if self._naked() else self._interval_s
             try:
-                async with asyncio.timeout(interval_s):
+                async with asyncio.timeout(look_s):
                     await (asyncio.Event().wait() if self._in_step else self._nudged.wait())
                 await self._clock.sleep(0.2)  # one event seldom comes alone
             except TimeoutError:
-                pass
+                if not self.due:
+                    continue
             if self._in_step:  # an accelerated market stands still only when the trader asks
                 self._nudged.set()
                 self._put(BarsReady())
@@ -101,7 +105,7 @@ class Reconciler:
         try:
             if self._missed:
                 await self._missed_events()
-            snapshot = await self._venue.snapshot(self._market_ms())
+            snapshot = await self._venue.snapshot(self._market_ms(), urgent=self._at_risk())
         except VenueError as error:
             self.failures += 1
             self.problem = str(error)
@@ -113,11 +117,15 @@ class Reconciler:
         return True
 
     async def _missed_events(self) -> None:
-        """Hand over executions that no socket told of; the trader drops what it knows."""
-        since_ms = self._known_until_ms()
+        """Hand over executions that no socket told of; the trader drops what it knows.
+
+        What was executed before this journal began is part of what the first look found open, and
+        would be booked twice.
+        """
+        since_ms = max(self._account_since_ms(), self._known_until_ms() - OVERLAP_MS)
         found: list[FillReceived | FundingPaid] = []
-        if since_ms:
-            found = await self._venue.executions(since_ms - OVERLAP_MS)
+        if since_ms > 0:
+            found = await self._venue.executions(since_ms)
         self._missed = False
         for event in found:
             self._put(event)

@@ -82,6 +82,7 @@ class Session:
         self._help(tasks, supervisor, "account", self._watch_account)
         await made.subscribed(made.account_subscribed)
         if state is None:
+            self._journal.begin_account(made.around.market_ms())
             await self._insist("reading the wallet", self._read_wallet)
             state = new_state(self._first_equity, params)
             self._journal.save_snapshot(write_state(state))

@@ -78,10 +78,16 @@ class Surroundings:
             return self._clock.now_ms() - self._venue.clock_offset_ms
         return self._feed.newest_ms
 
-    def is_naked(self) -> bool:
-        """Say whether any position has no stop that was seen at the venue."""
-        positions = self._trader.state.ledger.positions.values()
-        return any(not position.stop_verified for position in positions)
+    def is_at_risk(self) -> bool:
+        """Say whether something may lie open without a stop that was seen at the venue.
+
+        A position whose stop was not seen yet; an entry that may have been executed without our
+        knowing; a difference from the venue that has to be seen once more before it counts.
+        """
+        state = self._trader.state
+        naked = any(not position.stop_verified for position in state.ledger.positions.values())
+        opening = any(not order.intent.reduce_only for order in state.active.values())
+        return naked or opening or bool(state.suspicions)
 
     def facts(self, event: BarClosed) -> GateFacts:
         """Return what the pre-trade gate must know of the outside."""

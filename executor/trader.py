@@ -228,7 +228,10 @@ class Trader:
             self._nudge(False)
             return
         ended = self._unseen(item.snapshot)
+        suspected = set(self.state.suspicions)
         self.apply(item.snapshot)
+        for key in sorted(self.state.suspicions.keys() - suspected):
+            self._missed("the venue holds something else than we know", key.partition(":")[0])
         for order in ended:
             self._orders.resume(order.intent, LOST_AGE_MS)
         if not self.reconciled:

@@ -7,12 +7,13 @@ Rule: what is decoded equals what was encoded, bit for bit, or :class:`CodecErro
 """
 
 import base64
+import math
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import orjson
@@ -32,24 +33,43 @@ def encode(value: object) -> str:
 
 def plain(value: object) -> Any:
     """Return ``value`` as what JSON knows; NaN and infinities become text."""
-    if isinstance(value, Enum):
-        return value.value
-    if value is None or isinstance(value, bool | int | str):
+    kind = type(value)
+    if kind in _AS_IS:
         return value
-    if isinstance(value, float):
-        return value if np.isfinite(value) else repr(float(value))
-    if isinstance(value, np.ndarray):
-        packed = np.ascontiguousarray(value, dtype="<f8").tobytes()
-        return {"f8": base64.b64encode(packed).decode()}
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list | frozenset):
-        return [plain(item) for item in value]
-    raise CodecError(f"cannot write a {type(value).__name__} to the journal")
+    if kind is float:  # most fields are: a plain comparison is 20 times numpy's `isfinite`
+        return value if -math.inf < value < math.inf else repr(value)  # type: ignore[operator]  # a float
+    return _writer(kind)(value)  # type: ignore[arg-type]  # types hash
+
+
+_AS_IS: Final = frozenset({type(None), bool, int, str})
+
+
+@cache
+def _writer(kind: type[Any]) -> Callable[[Any], Any]:
+    """Return the function that turns a ``kind`` into what JSON knows."""
+    if issubclass(kind, Enum):
+        return lambda value: value.value
+    if issubclass(kind, int | str):
+        return lambda value: value
+    if issubclass(kind, np.ndarray):
+        return _packed
+    if issubclass(kind, np.generic):
+        return lambda value: plain(value.item())
+    if issubclass(kind, float):
+        return lambda value: plain(float(value))
+    if is_dataclass(kind):
+        names = tuple(f.name for f in fields(kind))
+        return lambda value: {name: plain(getattr(value, name)) for name in names}
+    if issubclass(kind, Mapping):
+        return lambda value: {str(key): plain(item) for key, item in value.items()}
+    if issubclass(kind, tuple | list | frozenset):
+        return lambda value: [plain(item) for item in value]
+    raise CodecError(f"cannot write a {kind.__name__} to the journal")
+
+
+def _packed(value: NDArray[Any]) -> dict[str, str]:
+    packed = np.ascontiguousarray(value, dtype="<f8").tobytes()
+    return {"f8": base64.b64encode(packed).decode()}
 
 
 def decode(kind: type[Any], text: str | bytes) -> Any:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from executor.core.contract import JOURNAL_SCHEMA_VERSION
 from executor.core.events import FundingPaid
@@ -22,6 +22,8 @@ from executor.journal.codec import decode
 from executor.journal.rows import DONE, KINDS, PLANNED, Action, Entry, insert_entry
 from executor.journal.schema import check_not_newer, prepare, version
 from features.errors import InputError
+
+ACCOUNT_SINCE: Final = "account_since_ms"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +232,14 @@ class Journal:
             "SELECT COALESCE(MIN(e.market_ms), 0) FROM intents i JOIN events e "
             "ON e.seq = i.event_seq WHERE i.kind = 'order'"
         )
+
+    def begin_account(self, time_ms: int) -> None:
+        """Keep the market time before which nothing of the account is in this journal."""
+        self.set_meta(ACCOUNT_SINCE, str(time_ms))
+
+    def account_since_ms(self) -> int:
+        """Return what :meth:`begin_account` kept, 0 where nothing was."""
+        return int(self.meta(ACCOUNT_SINCE) or 0)
 
     def last_close_ms(self) -> int:
         """Return the newest bar close that was processed, 0 where there is none."""

@@ -88,7 +88,7 @@ class Feed:
 
     @property
     def silent_ms(self) -> int:
-        """Return how long ago the last candle was pushed."""
+        """Return how old the newest price is: since the venue sent it, or was asked for it."""
         return int((self._clock.monotonic() - self._heard_at) * 1000)
 
     def last_prices(self) -> dict[str, float]:
@@ -149,6 +149,7 @@ class Feed:
 
     async def _warm_symbol(self, symbol: str, last_close_ms: int, gate: asyncio.Semaphore) -> None:
         async with gate:
+            asked = self._clock.monotonic()
             rows = await self._history(symbol)
             if not rows:
                 raise RetryableError(f"{symbol}: the venue has no bars; leave the symbol out")
@@ -156,7 +157,7 @@ class Feed:
         head = _head_ms(rows, last_close_ms, self._interval_ms)
         self._rows.put(symbol, await self._rows.streamed(symbol, rows, head))
         self._book.seed(symbol, head, rows)
-        self._heard_at = self._clock.monotonic()
+        self._hear(asked)
         self._fill_hole(symbol)
 
     async def _history(self, symbol: str) -> list[Candle]:
@@ -184,7 +185,7 @@ class Feed:
 
     def on_candle(self, event: CandlePushed) -> None:
         """Take a pushed candle; what follows from it comes out of :meth:`ready`."""
-        self._heard_at = self._clock.monotonic()
+        self._hear(self._clock.monotonic() - self._age_s(event.sent_ms))
         if event.symbol not in self._rows:
             return
         self._book.push(event.symbol, event.candle, confirmed=event.confirmed)
@@ -193,6 +194,15 @@ class Feed:
         if event.confirmed:
             self._begin_grace(event.candle.open_ms + self._interval_ms)
         self._look_at_closes()
+
+    def _hear(self, at: float) -> None:
+        self._heard_at = max(self._heard_at, at)
+
+    def _age_s(self, sent_ms: int) -> float:
+        """Return how long a frame was under way: one that waited for a frozen process is old."""
+        if not sent_ms:
+            return 0.0
+        return max(0.0, (self._clock.now_ms() - self._venue.clock_offset_ms - sent_ms) / 1000)
 
     def refresh(self) -> None:
         """Ask REST for the newest bars after a subscription: of all symbols, or of the new ones."""
@@ -204,9 +214,10 @@ class Feed:
 
         async def one(symbol: str) -> None:
             async with gate:
+                asked = self._clock.monotonic()
                 rows = await self._venue.newest_candles(symbol, self._interval, REFRESH_BARS)
             self._book.refresh(symbol, rows)
-            self._heard_at = self._clock.monotonic()
+            self._hear(asked)
             self._fill_hole(symbol)
             self._look_at_closes()
 

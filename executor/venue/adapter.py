@@ -258,19 +258,18 @@ class Venue:
                 break
         return found[::-1]
 
-    async def snapshot(self, time_ms: int) -> VenueSnapshot:
-        """Return wallet, positions and open orders; any query that fails fails all of it."""
-        wallet = {"accountType": "UNIFIED"}
+    async def snapshot(self, time_ms: int, *, urgent: bool = False) -> VenueSnapshot:
+        """Return wallet, positions and open orders; any query that fails fails all of it.
+
+        An ``urgent`` one is asked for even while the venue wants to be left alone.
+        """
+        trade, calls = self._trade, self.calls
+        wallet = partial(trade.privateGetV5AccountWalletBalance, {"accountType": "UNIFIED"})
+        every_position, every_order = {**LINEAR, "limit": 200}, {**LINEAR, "limit": 50}
         balance, positions, orders = await asyncio.gather(
-            self.calls.query(
-                "wallet", partial(self._trade.privateGetV5AccountWalletBalance, wallet)
-            ),
-            self.calls.pages(
-                "positions", self._trade.privateGetV5PositionList, {**LINEAR, "limit": 200}
-            ),
-            self.calls.pages(
-                "orders", self._trade.privateGetV5OrderRealtime, {**LINEAR, "limit": 50}
-            ),
+            calls.query("wallet", wallet, urgent=urgent),
+            calls.pages("positions", trade.privateGetV5PositionList, every_position, urgent=urgent),
+            calls.pages("orders", trade.privateGetV5OrderRealtime, every_order, urgent=urgent),
         )
         self.free_margin = venue_rows.free_margin(balance)
         held = [venue_rows.position(row) for row in positions]

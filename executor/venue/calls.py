@@ -3,7 +3,8 @@
 Decides, for each class of failure (`errors` has the table), whether a query is asked again and
 after which pause, when a group of endpoints is left alone (`breaker`), how many calls leave a
 second. A change is sent exactly once. Never knows what is asked. Rule: every call over ccxt passes
-through :class:`Calls`, and nothing here ever keeps back an exit, a cancel or a stop.
+through :class:`Calls`, and nothing here ever keeps back an exit, a cancel or a stop, nor the look
+at an account of which something may lie open without a stop.
 """
 
 from collections import Counter, deque
@@ -81,8 +82,8 @@ class Calls:
         self.failed_row = 0
         self.last = ""
 
-    async def query(self, label: str, call: Call) -> Any:
-        """Ask, and ask again while the failure is one that passes."""
+    async def query(self, label: str, call: Call, *, urgent: bool = False) -> Any:
+        """Ask, and ask again while the failure is one that passes; ``urgent`` waits for nobody."""
         policy = self._policy
         async for attempt in stamina.retry_context(
             on=RetryableError,
@@ -93,35 +94,40 @@ class Calls:
             wait_jitter=policy.backoff_first_ms / 1000,
         ):
             with attempt:
-                return await self._once(label, call, change=False)
+                return await self._once(label, call, change=False, urgent=urgent)
         raise AssertionError("stamina ends by returning or by raising")
 
     async def change(self, label: str, call: Call, fine: frozenset[str] = frozenset()) -> Any:
         """Send a change once. A rejection with a code in ``fine`` means that it is as wanted."""
         try:
-            return await self._once(label, call, change=True)
+            return await self._once(label, call, change=True, urgent=False)
         except RejectedError as error:
             if error.code not in fine:
                 raise
             return None
 
     async def pages(
-        self, label: str, ask: Callable[[dict[str, Any]], Awaitable[Any]], request: dict[str, Any]
+        self,
+        label: str,
+        ask: Callable[[dict[str, Any]], Awaitable[Any]],
+        request: dict[str, Any],
+        *,
+        urgent: bool,
     ) -> list[venue_rows.Row]:
         """Return the rows of all pages of a query."""
         found: list[venue_rows.Row] = []
         cursor = ""
         for _ in range(PAGES_MAX):
             page = request | ({"cursor": cursor} if cursor else {})
-            reply = await self.query(label, partial(ask, page))
+            reply = await self.query(label, partial(ask, page), urgent=urgent)
             found += venue_rows.rows(reply)
             cursor = str(reply["result"].get("nextPageCursor") or "")
             if not cursor:
                 return found
         raise RetryableError(f"{label}: more than {PAGES_MAX} pages")
 
-    async def _once(self, label: str, call: Call, *, change: bool) -> Any:
-        group = GROUPS.get(label, ACCOUNT)
+    async def _once(self, label: str, call: Call, *, change: bool, urgent: bool) -> Any:
+        group = EXITS if urgent else GROUPS.get(label, ACCOUNT)
         await self._turn(group, change=change)
         self.made[label] += 1
         began = self._clock.monotonic()

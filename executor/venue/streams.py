@@ -30,11 +30,15 @@ log = structlog.get_logger("streams")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandlePushed:
-    """A bar as it stands at the moment; ``confirmed`` where the venue calls these values final."""
+    """A bar as it stands at the moment; ``confirmed`` where the venue calls these values final.
+
+    ``sent_ms`` is the venue's time of sending, 0 where it did not say.
+    """
 
     symbol: str
     candle: Candle
     confirmed: bool
+    sent_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +87,13 @@ def deliver(emit: Emit, topic: str, message: Mapping[str, Any]) -> None:
         return
     if topic.startswith("wallet"):
         return  # sizes come from the ledger; the balance is compared by the reconciler
+    sent_ms = message.get("ts")
     for row in data:
         if not isinstance(row, Mapping):
             emit(Unreadable(topic=topic, reason="a row is not an object"))
             continue
         try:
-            event = _event(topic, row)
+            event = _event(topic, row, sent_ms if isinstance(sent_ms, int) else 0)
         except RetryableError as error:
             emit(Unreadable(topic=topic, reason=str(error)))
         else:
@@ -96,13 +101,14 @@ def deliver(emit: Emit, topic: str, message: Mapping[str, Any]) -> None:
                 emit(event)
 
 
-def _event(topic: str, row: venue_rows.Row) -> StreamEvent | None:
+def _event(topic: str, row: venue_rows.Row, sent_ms: int) -> StreamEvent | None:
     """Return the event of one row, None where it concerns nobody."""
     if topic.startswith("kline."):
         return CandlePushed(
             symbol=topic.rpartition(".")[2],
             candle=venue_rows.pushed_candle(row),
             confirmed=row.get("confirm") is True,
+            sent_ms=sent_ms,
         )
     if row.get("category", "linear") != "linear":
         return None

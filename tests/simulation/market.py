@@ -26,7 +26,7 @@ SYMBOLS = ("AAAUSDT", "BBBUSDT", "CCCUSDT", "DDDUSDT")
 INTERVAL = "5m"
 INTERVAL_MS = 300_000
 START_MS = 1_735_713_000_000  # 2025-01-01 06:30 UTC: a funding settlement lies within three hours
-HISTORY = 260
+HISTORY = 150
 BALANCE = 10_000
 COLUMNS = (
     "volatility_96",
@@ -171,7 +171,7 @@ def executor_settings(journal: Path, store: Path) -> Settings:
             "api_key": "key",
             "api_secret": "secret",
         },
-        "redis": {"heartbeat_interval_ms": 60_000},
+        "redis": {"heartbeat_interval_ms": 300_000},
         "reconciler": {"interval_ms": 20_000},
         "model": {"poll_interval_ms": 60_000, "store": store},
         "journal": {"path": journal},
