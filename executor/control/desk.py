@@ -128,9 +128,12 @@ class CommandDesk:
             signal = state.model.info.signal if state is not None and state.model else None
             if signal is None:
                 return Answer(verdict="refused", text="no model is loaded")
-            name = CommandName.SET
             arguments = {key: float(getattr(signal, key)) for key in ADAPTIVE_BOUNDS}
-        elif name == CommandName.SET:
+            said, _ = self._verdict({key: float(value) for key, value in arguments.items()})
+            self._give(CommandName.SET, who, arguments)
+            text = f"back to the model's own, by {who or 'somebody'}; {said}"
+            return Answer(verdict="taken", text=text)
+        if name == CommandName.SET:
             refused = self._judge(arguments, force=body.get("force") is True)
             if refused.verdict == "refused":
                 return refused
@@ -166,22 +169,28 @@ class CommandDesk:
             values[key] = number
         if not values:
             return Answer(verdict="refused", text="name a parameter and its value")
-        found = judged(state, params, values)
-        if found is None:
-            said, is_better = "the replay has too few bars for a verdict", False
-        else:
-            mean, bound = found
-            is_better = bound > 0.0
-            word = "better" if is_better else "worse" if mean < 0.0 else "no better for certain"
-            said = (
-                f"the replay of {len(state.recent)} bars says {word}: "
-                f"{mean:+.2e} a bar, at least {bound:+.2e}"
-            )
+        said, is_better = self._verdict(values)
         if is_better or force:
             return Answer(verdict="taken", text=said + ("" if is_better else "; forced"))
         return Answer(
             verdict="refused", text=f"{said}; give it with --force to set it all the same"
         )
+
+    def _verdict(self, values: Mapping[str, float]) -> tuple[str, bool]:
+        """Return what a replay of the recent bars says of other parameters: better, or not."""
+        state, params = self._parts.state, self._parts.params
+        found = None
+        if state is not None and params is not None:
+            found = judged(state, params, values)
+        if state is None or found is None:
+            return "the replay has too few bars for a verdict", False
+        mean, bound = found
+        word = "better" if bound > 0.0 else "worse" if mean < 0.0 else "no better for certain"
+        said = (
+            f"the replay of {len(state.recent)} bars says {word}: "
+            f"{mean:+.2e} a bar, at least {bound:+.2e}"
+        )
+        return said, bound > 0.0
 
     async def verified_flat(self) -> Answer:
         """Wait until nothing is held and the venue, asked after that, agrees; or say what is."""

@@ -88,17 +88,21 @@ def gain_bound(gains: FloatArray, block: int, tuning: Tuning, seed: int) -> floa
     return float(np.quantile(means, 1.0 - tuning.confidence))
 
 
+def wanted(state: TradingState, params: Params) -> int:
+    """Return the direction in which a proposal would be tried now, 0 where none would be."""
+    if state.model is None or state.signal_params is None or len(state.recent) < _BARS_MIN:
+        return 0
+    seen = state.tuning.trades_seen
+    if seen and state.trade_count - seen < params.tuning.trades_new:
+        return 0
+    return appetite(state.trades, params.tuning)
+
+
 def tune(state: TradingState, params: Params) -> list[Notice]:
     """Do the tuning that is due; changes only the adaptive parameters."""
     state.tuning.due = False
-    model, signal = state.model, state.signal_params
-    if model is None or signal is None or len(state.recent) < _BARS_MIN:
-        return []
-    seen = state.tuning.trades_seen
-    if seen and state.trade_count - seen < params.tuning.trades_new:
-        return []
-    direction = appetite(state.trades, params.tuning)
-    if direction == 0:
+    model, signal, direction = state.model, state.signal_params, wanted(state, params)
+    if model is None or signal is None or direction == 0:
         return []
     state.tuning.trades_seen = state.trade_count
     bounds = {**ADAPTIVE_BOUNDS, **model.info.adaptive_bounds}
@@ -113,12 +117,13 @@ def tune(state: TradingState, params: Params) -> list[Notice]:
     block = model.info.barriers.horizon_bars
     bound = gain_bound(gains, block, params.tuning, state.close_ms)
     said = ", ".join(f"{name}={value:.6g}" for name, value in sorted(proposal.items()))
+    number = f"optimization {state.tuning.optimizations}, cycle {state.tuning.cycles}"
     if not bound > 0.0:
-        text = f"proposal kept out (lower bound of its gain {bound:.3g} per bar): {said}"
+        text = f"{number}: proposal kept out (lower bound of its gain {bound:.3g} per bar): {said}"
         return [_notice(NoticeCode.PARAMS_REFUSED, text, state.close_ms)]
     state.tuning.adaptive = {**state.adaptive(), **proposal}
     state.signal_params = candidate
-    text = f"adopted (lower bound of its gain {bound:.3g} per bar): {said}"
+    text = f"{number}: adopted (lower bound of its gain {bound:.3g} per bar): {said}"
     return [_notice(NoticeCode.PARAMS_ADOPTED, text, state.close_ms)]
 
 

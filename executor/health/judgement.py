@@ -20,6 +20,7 @@ class Judgement:
     memory_mb: float
     halted: str = ""
     is_paused: bool = False
+    is_optimizing: bool = False
 
     @property
     def level(self) -> str:
@@ -37,7 +38,9 @@ class Judgement:
             return Status.HALTED
         if self.is_paused:
             return Status.PAUSED
-        return Status.DEGRADED if self.critical or self.warnings else Status.RUNNING
+        if self.critical or self.warnings:
+            return Status.DEGRADED
+        return Status.OPTIMIZING if self.is_optimizing else Status.RUNNING
 
     @property
     def is_healthy(self) -> bool:

@@ -17,6 +17,7 @@ from executor.core.contract import HealthRecord, ModelRecord, PositionRecord, Re
 from executor.core.coverage import coverage_table
 from executor.core.events import Event
 from executor.core.learned_regime import EVIDENCE_MIN, SAMPLES_MIN, RegimeLearner
+from executor.core.tuning import wanted
 from executor.core.types import Outcome
 from executor.counters import Counters
 from executor.health import complaints
@@ -75,7 +76,15 @@ class Overview:
             memory_mb=memory_mb,
             halted=(guard.killed or guard.halted) if guard is not None else "",
             is_paused=guard is not None and guard.paused,
+            is_optimizing=self.is_optimizing(),
         )
+
+    def is_optimizing(self) -> bool:
+        """Say whether self-tuning tries other parameters before the next event."""
+        state, params = self.parts.state, self.parts.params
+        if state is None or params is None or not state.tuning.due:
+            return False
+        return wanted(state, params) != 0
 
     def _critical(self) -> list[str]:
         """Return what makes the process unhealthy: each a reason for 503."""

@@ -199,7 +199,9 @@ async def test_set_shows_the_replays_verdict_and_needs_force_against_it(bench: B
     verdict, text = await bench.give({**change, "force": True})
     assert (verdict, text.endswith("forced")) == ("taken", True)
     assert bench.taken[-1].arguments == {"momentum_threshold": 0.01}
-    assert (await bench.give({"name": "revert", "who": "me"}))[0] == "taken"
+    verdict, text = await bench.give({"name": "revert", "who": "me"})
+    assert verdict == "taken", "what the gate judged needs no force"
+    assert text.startswith("back to the model's own, by me; the replay of")
     model = bench.core.state.model
     assert model is not None
     for name, value in bench.taken[-1].arguments.items():

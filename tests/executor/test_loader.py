@@ -173,6 +173,22 @@ async def test_every_changed_byte_is_refused(mlflow: FakeMlflow, desk: Desk) -> 
             assert desk.loader.current is None
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(1_200)
+def test_every_single_bit_of_a_bundle_is_refused() -> None:
+    whole = small_bundle()
+    expected, bits = bundle_sha256(whole), 0
+    for name in whole:
+        for at in range(len(whole[name])):
+            for bit in range(8):
+                flipped = bytearray(whole[name])
+                flipped[at] ^= 1 << bit
+                with pytest.raises(BundleError):
+                    unpack({**whole, name: bytes(flipped)}, expected)
+                bits += 1
+    assert bits == 8 * sum(map(len, whole.values())) > 100_000
+
+
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_store_is_not_trusted(data: st.DataObject, tmp_path: Path) -> None:

@@ -29,7 +29,10 @@ from tests.support.staging import Stage, paper_arguments
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(150)]
 KEY, SECRET, TOKEN = "CANARYkey00001", "CANARYsecret00002", "CANARYtoken000003"
-PASSWORD = "CANARYpass00004"
+PASSWORD, REGISTRY_PASSWORD, BACKUP_TOKEN = "CANARYpass00004", "CANARYmlf00005", "CANARYbak00006"
+CANARIES = (
+    KEY, SECRET, TOKEN, PASSWORD, REGISTRY_PASSWORD, BACKUP_TOKEN, "5ca1ab1e-0000-4000",
+)  # fmt: skip
 
 
 @dataclass
@@ -39,6 +42,10 @@ class Operated:
     stage: Stage
     receiver: Receiver
     heard: list[str]
+
+    @property
+    def registry_url(self) -> str:
+        return self.stage.mlflow.url.replace("://", f"://user:{REGISTRY_PASSWORD}@")
 
     @property
     def keys(self) -> Keys:
@@ -51,6 +58,9 @@ class Operated:
             "alerts": {"urls": alert_url, "ping_url": self.receiver.ping_url,
                        "ping_interval_ms": 300, "hourly_max": 5_000},
             "health": {"report_interval_ms": 1_000},
+            "model": {"registry_url": self.registry_url},
+            "backup": {"url": self.receiver.ping_url + f"?token={BACKUP_TOKEN}",
+                       "interval_ms": 10_000},
         }  # fmt: skip
         return self.stage.program(changes=changes)
 
@@ -115,12 +125,23 @@ async def test_a_person_is_never_left_guessing(operated: Operated) -> None:
         await forged(operated)
         await refused_without_token(operated, program)
         await program.until(lambda s: bool(s["positions"]), "in a position", 60.0)
+        code, said = await operated.tell(program, "flatten", "--who", "cid")
+        assert (code, "done: flat, and the venue confirms it" in said) == (0, True), said
+        await program.until(lambda s: s["status"] == "PAUSED" and not s["positions"], "flat")
+        assert await operated.tell(program, "resume") == (0, "taken: resume by cli\n")
+        operated.stage.mlflow.down = True  # what its address holds would be said now
+        await program.until(lambda s: "registry" in str(s["health"]["reasons"]), "complaining")
+        await program.until(lambda s: bool(s["positions"]), "in a position again", 60.0)
         code, said = await operated.tell(program, "kill", "--who", "bob")
         assert (code, "done: flat, and the venue confirms it" in said) == (0, True), said
         status = await program.until(lambda s: s["status"] == "HALTED", "halted")
         assert status["positions"] == []
         assert (await operated.tell(program, "check"))[0] == 1, "a container sees it"
-        await receiver.until("killed", "paused", "resumed", "params_adopted")
+        code, said = await operated.tell(program, "resume")
+        assert (code, (await program.get())[1]["status"]) == (0, "HALTED"), "a latch is no pause"
+        assert await operated.tell(program, "reset", "--who", "ann") == (0, "taken: reset by ann\n")
+        await program.until(lambda s: s["status"] in {"RUNNING", "DEGRADED"}, "trading again")
+        await receiver.until("killed", "paused", "resumed", "params_adopted", "reset")
         for path in ("/health", "/metrics", "/status"):
             operated.heard.append(str(await answer(program.url + path, TOKEN)))
         program.signal(signal.SIGTERM)
@@ -136,7 +157,7 @@ async def test_a_person_is_never_left_guessing(operated: Operated) -> None:
     said = await everything_said(operated, program)
     assert "health_report" in said
     assert len(said) > 20_000
-    for canary in (KEY, SECRET, TOKEN, PASSWORD, "5ca1ab1e-0000-4000"):
+    for canary in CANARIES:
         assert canary not in said, said[said.index(canary) - 200 : said.index(canary) + 50]
 
 
