@@ -7,9 +7,11 @@ stderr and exit code 2; SIGTERM and SIGINT end it with 0; stdout has one JSON li
 import asyncio
 import gc
 import logging
+import resource
 import signal
 import socket
 import sys
+from contextlib import suppress
 
 import orjson
 from aiohttp import web
@@ -22,6 +24,7 @@ from executor.paper.settings import Settings, parse
 from features.errors import InputError
 
 SHUTDOWN_SECONDS = 2.0
+FILES_MOST = 65_536
 
 
 def main() -> None:
@@ -38,9 +41,18 @@ def run(arguments: list[str]) -> int:
     except (InputError, OSError) as error:
         sys.stderr.write(f"tribar-paper: {error}\n")
         return 2
+    allow_sockets()
     gc.freeze()  # the market lives as long as the process: no collection need look at it
     asyncio.run(serve(parts, listener))
     return 0
+
+
+def allow_sockets() -> None:
+    """Let the process have as many sockets as the system grants it, up to ``FILES_MOST``."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_MOST if most == resource.RLIM_INFINITY else min(most, FILES_MOST)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def bind(settings: Settings) -> socket.socket:

@@ -93,9 +93,10 @@ class Limits:
         window = self._addresses[address]
         _forget(window, now_ms - ADDRESS_WINDOW_MS)
         window.append(now_ms)
-        if self.enforced and len(window) > ADDRESS_REQUESTS:
-            self._banned_until.setdefault(address, now_ms + BAN_MS)
-        return now_ms < max(self._all_banned_until, self._banned_until.get(address, 0))
+        until = max(self._all_banned_until, self._banned_until.get(address, 0))
+        if self.enforced and len(window) > ADDRESS_REQUESTS and now_ms >= until:
+            until = self._banned_until[address] = now_ms + BAN_MS
+        return now_ms < until
 
     def may_connect(self, address: str, now_ms: int) -> bool:
         """Count a new websocket of an address and say whether it may be opened."""

@@ -35,7 +35,10 @@ def test_an_address_is_banned_for_ten_minutes() -> None:
     assert not limits.is_banned("2.2.2.2", 2000)
     banned_at = 1000 + ADDRESS_REQUESTS
     assert limits.is_banned("1.1.1.1", banned_at + BAN_MS - 1)
-    assert not limits.is_banned("1.1.1.1", banned_at + BAN_MS + 1)
+    again = banned_at + BAN_MS + 10_000
+    assert not limits.is_banned("1.1.1.1", again)
+    answers = [limits.is_banned("1.1.1.1", again + 1 + k) for k in range(ADDRESS_REQUESTS)]
+    assert answers == [False] * (ADDRESS_REQUESTS - 1) + [True]  # and banned a second time
 
 
 def test_connections_are_limited_too() -> None:

@@ -236,6 +236,19 @@ class Venue(RuleBasedStateMachine):
         for position in account.open_positions()[:1]:
             by(self.state, account, position)  # type: ignore[operator]
 
+    @rule(symbol=symbols, happens=st.integers(0, 9))
+    def delist(self, symbol: str, happens: int) -> None:
+        """Now and then a contract ends: nobody has anything of it left, and nobody paid for it."""
+        if happens:
+            return
+        begun = len(self.state.events)
+        liquidation.settle_out(self.state, symbol)
+        for account in self.state.accounts.values():
+            assert not account.held_in(symbol)
+            assert all(o.symbol != symbol for o in self.state.orders.open_of(account.name))
+        settled = [e for e in self.state.events[begun:] if isinstance(e, Executed)]
+        assert all(e.kind == "Settle" and e.fee == 0 for e in settled)
+
     @invariant()
     def every_cent_is_accounted_for(self) -> None:
         for event in self.state.drain():
