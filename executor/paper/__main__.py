@@ -17,6 +17,7 @@ import orjson
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from executor.paper import needs  # noqa: F401 - first: it says what is missing
 from executor.paper.assembly import Assembly, assemble
 from executor.paper.clock import Clock
 from executor.paper.server import application

@@ -29,6 +29,13 @@ KNOWN_SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "XRPUSDT", "DOGEUSD
 DESCRIPTION = """\
 A Bybit v5 exchange on localhost: REST and websockets that unmodified ccxt trades against.
 It replays recorded candles (--market replay:FOLDER) or makes a market up (--market simulated)."""
+EXAMPLES = """\
+examples:
+  tribar-paper --interval 1m --speed 60                a made-up market, a minute a second
+  tribar-paper --market replay:data/lake --symbols BTCUSDT --speed 900
+  tribar-paper --scenario crash:BTCUSDT:40 --fault-rate 0.01 --fault-seed 7
+
+docs/PAPER-EXCHANGE.md says how time goes, how orders are filled, and which faults there are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="tribar-paper",
         description=DESCRIPTION,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -107,7 +115,11 @@ def _add_market(add: Callable[..., object]) -> None:
         "lake, which is a folder too or an address such as s3://bucket/lake",
     )
     add("--venue", default="", help="whose candles, where a lake has those of several venues")
-    add("--symbols", default="BTCUSDT,ETHUSDT,SOLUSDT", help="venue ids, separated by commas")
+    add(
+        "--symbols",
+        default="BTCUSDT,ETHUSDT,SOLUSDT",
+        help="venue ids, separated by commas (default BTCUSDT,ETHUSDT,SOLUSDT)",
+    )
     add("--interval", default="15m", help="bar length (default 15m)")
     add(
         "--now",
@@ -127,7 +139,12 @@ def _add_market(add: Callable[..., object]) -> None:
         type=int,
         help="simulated bars before --now (default: 50000, fewer for many symbols)",
     )
-    add("--seed", type=int, default=1, help="seed of the simulated market and of all ids")
+    add(
+        "--seed",
+        type=int,
+        default=1,
+        help="seed of the simulated market and of all ids (default 1)",
+    )
     add("--speed", default="1", help="market seconds a second, or lockstep (default 1)")
     add("--clients", type=int, default=1, help="clients a lockstep waits for (default 1)")
 
@@ -135,9 +152,21 @@ def _add_market(add: Callable[..., object]) -> None:
 def _add_trading(add: Callable[..., object]) -> None:
     add("--taker-fee", type=float, default=0.00055, help="fraction (default 0.00055)")
     add("--maker-fee", type=float, default=0.0002, help="fraction (default 0.0002)")
-    add("--slippage-base", type=float, default=0.0001, help="fraction of the price")
-    add("--slippage-volatility", type=float, default=0.1, help="per unit of bar volatility")
-    add("--participation", type=float, default=0.0, help="share of a bar's volume; 0: no limit")
+    add(
+        "--slippage-base", type=float, default=0.0001, help="fraction of the price (default 0.0001)"
+    )
+    add(
+        "--slippage-volatility",
+        type=float,
+        default=0.1,
+        help="per unit of bar volatility (default 0.1)",
+    )
+    add(
+        "--participation",
+        type=float,
+        default=0.0,
+        help="share of a bar's volume that an order may take; 0, the default: no limit",
+    )
     add("--balance", default="10000", help="first deposit in USDT (default 10000)")
     add("--api-key", default="paper", help="key of the first account (default paper)")
     add("--api-secret", default="paper", help="secret of the first account (default paper)")
@@ -159,8 +188,13 @@ def _add_faults(add: Callable[..., object]) -> None:
         help=f"what happens in a simulated market: {', '.join(SCENARIOS)}",
     )
     add("--faults", type=Path, metavar="FILE", help="JSON list of planned faults")
-    add("--fault-seed", type=int, default=0, help="seed of the random faults")
-    add("--fault-rate", type=float, default=0.0, help="share of requests and messages that fail")
+    add("--fault-seed", type=int, default=0, help="seed of the random faults (default 0)")
+    add(
+        "--fault-rate",
+        type=float,
+        default=0.0,
+        help="share of requests and messages that fail (default 0)",
+    )
     add(
         "--rate-limits",
         choices=("auto", "bybit", "none"),

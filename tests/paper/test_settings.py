@@ -109,6 +109,25 @@ def test_the_program_refuses_with_code_2_and_one_line(arguments: list[str]) -> N
 
 @pytest.mark.servers
 @pytest.mark.slow
+def test_where_it_is_not_installed_it_says_so_in_one_line() -> None:
+    hidden = "import sys; sys.modules['polars'] = None\nimport executor.paper.__main__"
+    done = subprocess.run(
+        [sys.executable, "-c", hidden],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "tribar-paper: polars not installed in this environment; "
+        "start it from the pipeline's: .venv/bin/tribar-paper\n"
+    )
+
+
+@pytest.mark.servers
+@pytest.mark.slow
 def test_the_program_says_when_it_is_ready_and_ends_with_0(tmp_path: Path) -> None:
     write_market(tmp_path, {"BTCUSDT": wandering(1, 200)})
     market = ("--market", f"replay:{tmp_path}", "--symbols", "BTCUSDT")
