@@ -21,7 +21,7 @@ from features.suggest import unknown_name
 LOCKSTEP = "lockstep"
 SIMULATED = "simulated"
 REPLAY = "replay:"
-BARS_IN_ALL = 3_600_000  # of all symbols of a simulated market, where nothing is said
+BARS_IN_ALL = 2_400_000  # of all symbols of a simulated market, where nothing is said
 BARS_MOST = 100_000_000
 NOW_MOST_MS = 4_102_444_800_000  # the year 2100
 START_MS = 1_735_689_600_000  # 2025-01-01, where a simulated market begins to trade
@@ -274,7 +274,7 @@ def default_bars(symbols: int) -> tuple[int, int]:
     Many symbols get fewer, so that any number of them is ready in seconds and fits in memory.
     """
     share = BARS_IN_ALL // symbols
-    return max(5_000, min(50_000, share * 5 // 6)), max(1_000, min(10_000, share // 6))
+    return max(3_000, min(50_000, share * 5 // 6)), max(1_000, min(10_000, share // 6))
 
 
 def _check_numbers(given: argparse.Namespace, symbols: int) -> None:

@@ -32,7 +32,7 @@ def test_lockstep_is_speed_zero_and_unlimited() -> None:
 def test_many_symbols_get_less_history_where_nothing_is_said() -> None:
     many = ",".join(f"S{number}USDT" for number in range(600))
     assert parse([]).history == 50_000
-    assert parse(["--symbols", many]).history == 5_000
+    assert parse(["--symbols", many]).history == 3_333
     assert parse(["--symbols", many, "--history", "7"]).history == 7
 
 
