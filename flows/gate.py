@@ -21,7 +21,8 @@ from flows.pages import verdict_page
 from flows.plan import gate_limits, ledger, recipe_key, shelf, stored_dataset, trial_terms
 from flows.promotion import CHAMPION
 from flows.registry import Registry
-from flows.report.page import Story, model_page
+from flows.report.page import model_page
+from flows.report.story import Story
 from flows.research.bundling import judged_bundle
 from flows.research.comparison import compare
 from flows.research.criteria import Verdict
@@ -159,5 +160,10 @@ def _report(
             draft=draft,
             simulation=read_json(folder / "simulation.json"),
             plots=read_folder(folder / "plots"),
+            beside={
+                name: read_json(folder / f"{name}.json")
+                for name in ("paths", "stability")
+                if (folder / f"{name}.json").is_file()
+            },
         )
     )

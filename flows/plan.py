@@ -4,7 +4,7 @@ Decides which setting becomes which argument, and the keys of studies and models
 never reads the environment. Rule: research never sees a settings object.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -77,7 +77,15 @@ def study_url(settings: Settings) -> str:
     return settings.services.redis_url or str(settings.paths.reports / "studies.journal")
 
 
-def study_key(dataset_key: str, base: Recipe, space: tuple[Dimension, ...], trial: Trial) -> str:
+def study_key(
+    dataset_key: str,
+    base: Recipe,
+    space: tuple[Dimension, ...],
+    trial: Trial,
+    *,
+    sampler: str,
+    warm: Sequence[Mapping[str, float]] = (),
+) -> str:
     """Return the name of the study that all of this belongs to."""
     return key_of(
         {
@@ -85,9 +93,16 @@ def study_key(dataset_key: str, base: Recipe, space: tuple[Dimension, ...], tria
             "recipe": base.as_dict(),
             "space": [asdict(d) for d in space],
             "trial": asdict(trial),
+            "sampler": sampler,
+            "warm": [dict(point) for point in warm],
             "code": code_version(),
         }
     )
+
+
+def space_key(space: tuple[Dimension, ...]) -> str:
+    """Return the key of a space: a point of it means the same wherever the key is the same."""
+    return key_of({"space": [asdict(d) for d in space]})
 
 
 def recipe_key(settings: Settings, feature_schema: str) -> str:

@@ -25,6 +25,17 @@ from flows.shelf import read_folder, read_json
 from flows.showing import run_log, show_link
 from flows.versions import Package, Version
 
+# Written to the version's run, where they were made.
+KEPT = (
+    "report.html",
+    "evidence.json",
+    "simulation.json",
+    "gate.json",
+    "trials.json",
+    "paths.json",
+    "stability.json",
+)
+
 
 @flow(name="register")
 def register(model_key: str) -> dict[str, Any]:
@@ -71,8 +82,9 @@ def _package(model_key: str, folder: Path, bundle: Mapping[str, bytes]) -> Packa
     evidence = Evidence.from_dict(read_json(folder / "evidence.json"))
     draft = read_json(folder / "draft.json")
     files = {f"plots/{n}": png for n, png in read_folder(folder / "plots").items()}
-    for name in ("report.html", "evidence.json", "simulation.json", "gate.json"):
-        files[name] = (folder / name).read_bytes()
+    for name in KEPT:
+        if (folder / name).is_file():
+            files[name] = (folder / name).read_bytes()
     test = manifest["metrics"]["test"]
     headline = {
         f"test_{name}": f"{test[name]:.4f}"

@@ -12,7 +12,6 @@ from flows import study
 from flows.joining import joined_recipe
 from flows.pages import image_page
 from flows.research.figures import search_figure
-from flows.research.verdict import best_trial
 from flows.searching import make_job, run_job
 from flows.settings import load_settings
 from flows.showing import Progress, run_log, show_page
@@ -58,7 +57,7 @@ def search(dataset_key: str, trials: int | None = None, joins: int | None = None
     else:
         job.work(tell)
     records = study.records(job.found)
-    best = records[best_trial([r.result.score for r in records])]
+    best = study.chosen(job.found)
     plot = search_figure([r.result.score for r in records], [r.is_sobol for r in records])
     show_page("search-plot", image_page("Search", plot), job.name)
     return {

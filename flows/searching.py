@@ -18,6 +18,8 @@ from flows import study
 from flows.plan import (
     base_recipe,
     machine,
+    shelf,
+    space_key,
     stored_dataset,
     study_key,
     study_url,
@@ -29,6 +31,7 @@ from flows.research.recipe import Recipe
 from flows.research.space import Dimension, search_space, sobol_points, start_point
 from flows.settings import Settings, load_settings
 from flows.settings_source import process_environment
+from flows.shelf import Shelf
 
 ROUNDS_MAX = 5
 LAST_TRIAL_S = 1800.0
@@ -42,15 +45,15 @@ class Job:
     name: str
     found: optuna.Study
     space: tuple[Dimension, ...]
-    points: Sequence[Mapping[str, float]]
+    points: Sequence[tuple[str, Sequence[Mapping[str, float]]]]
     evaluate: Callable[[Mapping[str, float]], TrialResult]
     total: int
     seed: int
 
     def work(self, on_trial: OnTrial) -> None:
         """Run trials until the study holds as many as wanted, other workers' included."""
-        study.prepare(self.found, self.space, [start_point(self.space)], study.START)
-        study.prepare(self.found, self.space, self.points, study.SOBOL)
+        for origin, points in self.points:
+            study.prepare(self.found, self.space, points, origin)
         study.run_trials(
             self.found,
             self.space,
@@ -67,21 +70,52 @@ class Job:
 
 
 def make_job(settings: Settings, dataset_key: str, total: int, start: Recipe | None = None) -> Job:
-    """Return the job of searching on a stored dataset, around ``start`` or the settings' recipe."""
-    data, _ = stored_dataset(settings, dataset_key)
+    """Return the job of searching on a stored dataset, around ``start`` or the settings' recipe.
+
+    Around a given start nothing adapts: but for itself all points are drawn before.
+    """
+    data, facts = stored_dataset(settings, dataset_key)
     base, terms = start or base_recipe(settings), trial_terms(settings, data)
-    space = search_space(base)
-    name = study_key(dataset_key, base, space, terms)
-    sobol = min(settings.search.sobol_trials, total)
+    space, sampler = search_space(base), settings.search.sampler
+    warm: list[dict[str, float]] = []
+    sobol = total - 1
+    if start is None:
+        warm = warm_points(shelf(settings), space, facts["end_ms"], settings.search.warm_trials)
+        sobol = min(settings.search.sobol_trials, total * 2 // 3)
+    name = study_key(dataset_key, base, space, terms, sampler=sampler, warm=warm)
     return Job(
         name=name,
-        found=study.open_study(study_url(settings), name),
+        found=study.open_study(study_url(settings), name, sampler),
         space=space,
-        points=sobol_points(space, sobol, terms.seed),
+        points=(
+            (study.START, [start_point(space)]),
+            (study.WARM, warm),
+            (study.SOBOL, sobol_points(space, sobol, terms.seed)),
+        ),
         evaluate=partial(evaluate, base=base, dataset=data, trial=terms, machine=machine(settings)),
         total=total,
         seed=terms.seed,
     )
+
+
+def warm_points(
+    books: Shelf, space: tuple[Dimension, ...], end_ms: int, most: int
+) -> list[dict[str, float]]:
+    """Return the points that became models of data that ended before, of the newest first.
+
+    Of the same data none is taken: the same search finds the same again, however often it is run.
+    """
+    found = [
+        draft
+        for draft in books.drafts()
+        if draft.get("space") == space_key(space) and draft["end_ms"] < end_ms
+    ]
+    found.sort(key=lambda draft: (-draft["end_ms"], str(draft["study"])))
+    points: list[dict[str, float]] = []
+    for draft in found:
+        if draft["point"] not in points:
+            points.append(draft["point"])
+    return points[:most]
 
 
 def run_job(settings: Settings, dataset_key: str, job: Job, on_trial: OnTrial) -> None:

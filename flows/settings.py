@@ -158,14 +158,18 @@ class Model(Section):
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     history_days_min: float = Field(default=60.0, gt=0)
     memory_gib: float = Field(default=4.0, gt=0)
+    paths: bool = True
+    stability_pairs: int = Field(default=0, ge=0, le=1000)
     flat_funding: float | None = Field(default=None, gt=-0.1, lt=0.1)
 
 
 class Search(Section):
     """The hyperparameter search."""
 
-    trials: int = Field(default=12, ge=1, le=10_000)
-    sobol_trials: int = Field(default=8, ge=0, le=4096)
+    sampler: Literal["tpe", "nsga2"] = "tpe"
+    trials: int = Field(default=64, ge=1, le=10_000)
+    sobol_trials: int = Field(default=32, ge=0, le=4096)
+    warm_trials: int = Field(default=2, ge=0, le=100)
     folds: int = Field(default=4, ge=2, le=20)
     workers: int = Field(default=1, ge=1, le=64)
     stability_penalty: float = Field(default=0.5, ge=0, le=10)

@@ -62,6 +62,10 @@ class Shelf:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def drafts(self) -> list[dict[str, Any]]:
+        """Return what is told of every trained model, in order of their keys."""
+        return [dict(read_json(path)) for path in sorted(self.models.glob("*/draft.json"))]
+
     def found(self, key: str) -> Path:
         """Return the folder of a model that was trained.
 

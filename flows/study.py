@@ -1,7 +1,7 @@
 """The search's memory: an Optuna study on a journal that outlives every process.
 
-Decides which point is tried next (pre-drawn Sobol points, then TPE) and keeps what each trial
-gave, its daily series included. The only module that imports optuna. Never evaluates and never
+Decides which point is tried next (the written recipe, warm points, Sobol points, then TPE or
+NSGA-II) and keeps what each trial gave, its daily series included. Never evaluates and never
 forgets: a trial that found nothing to trade is a trial, and the gate counts it. Rule: a study's
 name is the key of all that its results depend on: a changed input starts a study of its own.
 """
@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Literal
 
 import optuna
 import psutil
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalRedisBackend
 from optuna.trial import FrozenTrial, TrialState
@@ -29,7 +31,15 @@ from flows.research.space import Dimension
 
 PREFIX = "tribar:study"
 STARTUP_TRIALS = 8
-START, SOBOL = "start", "sobol"
+START, WARM, SOBOL = "start", "warm", "sobol"
+TPE, NSGA2 = "tpe", "nsga2"
+# What NSGA-II weighs against each other: more return, less drawdown, less turnover.
+AIMS: Final[tuple[tuple[str, Literal["maximize", "minimize"]], ...]] = (
+    ("return_total", "maximize"),
+    ("max_drawdown", "minimize"),
+    ("turnover", "minimize"),
+)
+POPULATION = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,13 +57,15 @@ class TrialRecord:
         return self.origin.startswith(SOBOL)
 
 
-def open_study(url: str | None, name: str) -> optuna.Study:
+def open_study(url: str | None, name: str, sampler: str = TPE) -> optuna.Study:
     """Return the study ``name``, made where it does not exist.
 
     Parameters
     ----------
     url
         ``redis://…``, a path of a journal file, or None for a study that lives in memory only.
+    sampler
+        ``tpe`` looks for the highest score; ``nsga2`` for the best return, drawdown and turnover.
 
     Raises
     ------
@@ -63,7 +75,10 @@ def open_study(url: str | None, name: str) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with _quiet(), _reachable(url):
         return optuna.create_study(
-            storage=_storage(url, name), study_name=name, direction="maximize", load_if_exists=True
+            storage=_storage(url, name),
+            study_name=name,
+            directions=["maximize"] if sampler == TPE else [way for _, way in AIMS],
+            load_if_exists=True,
         )
 
 
@@ -115,9 +130,7 @@ def run_trials(
         begun = sum(t.state in {TrialState.COMPLETE, TrialState.RUNNING} for t in trials)
         if begun >= total:
             return
-        study.sampler = optuna.samplers.TPESampler(
-            seed=seed + begun, n_startup_trials=STARTUP_TRIALS
-        )
+        study.sampler = _sampler(study, seed + begun)
         with _quiet():
             trial = study.ask(distributions)
         trial.set_user_attr("owner", _owner())
@@ -125,7 +138,9 @@ def run_trials(
         trial.set_user_attr("point", point)
         result = evaluate(point)
         trial.set_user_attr("result", result.as_dict())
-        study.tell(trial, result.score)
+        if len(study.directions) > 1:
+            trial.set_constraint("trades short", result.trades_short)
+        study.tell(trial, _values(study, result))
         on_trial(_record(study.get_trials(deepcopy=False)[trial.number]))
 
 
@@ -133,6 +148,47 @@ def records(study: optuna.Study) -> list[TrialRecord]:
     """Return all ended trials in order of their numbers."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return [_record(trial) for trial in trials]
+
+
+def chosen(study: optuna.Study) -> TrialRecord:
+    """Return the trial that becomes the model: the highest score, the earlier one where equal.
+
+    Under NSGA-II only those are asked that no other trial beats in every aim.
+
+    Raises
+    ------
+    InputError
+        Where no trial has ended.
+    """
+    found = records(study)
+    if not found:
+        raise InputError(f"study {study.study_name} has no ended trial; run search first")
+    if len(study.directions) > 1:
+        front = {trial.number for trial in study.best_trials}
+        found = [record for record in found if record.number in front] or found
+    return max(found, key=lambda record: (record.result.score, -record.number))
+
+
+def started(study: optuna.Study) -> TrialRecord:
+    """Return the trial at the point that the search began with."""
+    return next(record for record in records(study) if record.origin.startswith(START))
+
+
+def _sampler(study: optuna.Study, seed: int) -> BaseSampler:
+    """Return the sampler of a study.
+
+    Trials with too few trades are no solutions for NSGA-II: nothing beats them in drawdown.
+    """
+    if len(study.directions) == 1:
+        return TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
+    return NSGAIISampler(population_size=POPULATION, seed=seed)
+
+
+def _values(study: optuna.Study, result: TrialResult) -> list[float]:
+    """Return what the sampler sees of a result."""
+    if len(study.directions) == 1:
+        return [result.score]
+    return [float(result.metrics.get(name, 0.0)) for name, _ in AIMS]
 
 
 def _record(trial: FrozenTrial) -> TrialRecord:

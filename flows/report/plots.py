@@ -3,7 +3,7 @@
 Decides the set only: each is drawn by ``flows.research.figures`` and ``figures_risk``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from flows.research.figures import (
     search_figure,
     spread_figure,
 )
+from flows.research.figures_learning import paths_figure, stability_figure
 from flows.research.figures_risk import (
     band_figure,
     folds_figure,
@@ -29,25 +30,22 @@ from flows.research.figures_risk import (
 
 
 def model_plots(
-    evidence: Evidence,
-    trials: Sequence[Mapping[str, Any]],
-    chosen: int,
-    simulation: Mapping[str, Any],
-    break_even: float,
+    evidence: Evidence, shown: Mapping[str, Any], chosen: int, break_even: float
 ) -> dict[str, bytes]:
     """Return PNG files by name.
 
     Parameters
     ----------
-    trials
-        Of each trial ``number``, ``sobol``, ``score``, ``fold_sharpes`` and ``daily``.
+    shown
+        ``trials`` (of each ``number``, ``sobol``, ``score``, ``fold_sharpes`` and ``daily``),
+        ``simulation`` (what the live decision core did on the test part, with its ``band``), and
+        ``paths`` and ``stability`` where they were made.
     chosen
         Number of the trial that became the model.
-    simulation
-        What the live decision core did on the test part, with its ``band``.
     break_even
         Probability at which a bet is worth nothing, on average.
     """
+    trials, simulation = shown["trials"], shown["simulation"]
     place = [trial["number"] for trial in trials].index(chosen)
     series = np.array([trial["daily"] for trial in trials]).T
     plots = {
@@ -66,4 +64,10 @@ def model_plots(
         plots["band.png"] = band_figure(simulation["band"])
     if evidence.trades.net:
         plots["monthly.png"] = monthly_figure(breakdown(evidence.trades)["month"])
+    if "paths" in shown:
+        made = shown["paths"]
+        plots["paths.png"] = paths_figure(np.array(made["daily"]), made["first_day"])
+    if "stability" in shown:
+        made = shown["stability"]
+        plots["stability.png"] = stability_figure(made["frequency"], made["threshold"])
     return plots

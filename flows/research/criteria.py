@@ -11,7 +11,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Criterion:
-    """One line of the verdict; ``binding`` False means reported only."""
+    """One line of the verdict; ``binding`` False means reported only.
+
+    ``way`` says how value and threshold compare where the line holds: >=, <=, or nothing.
+    """
 
     name: str
     value: float
@@ -19,6 +22,7 @@ class Criterion:
     passed: bool
     reason: str
     binding: bool = True
+    way: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,15 +67,17 @@ class Verdict:
 
 def at_least(name: str, value: float, threshold: float, reason: str) -> Criterion:
     """Return a binding criterion: ``value`` must reach ``threshold``."""
+    holds = bool(value >= threshold)
     return Criterion(
-        name=name, value=value, threshold=threshold, passed=bool(value >= threshold), reason=reason
+        name=name, value=value, threshold=threshold, passed=holds, reason=reason, way=">="
     )
 
 
 def at_most(name: str, value: float, threshold: float, reason: str) -> Criterion:
     """Return a binding criterion: ``value`` must stay at or below ``threshold``."""
+    holds = bool(value <= threshold)
     return Criterion(
-        name=name, value=value, threshold=threshold, passed=bool(value <= threshold), reason=reason
+        name=name, value=value, threshold=threshold, passed=holds, reason=reason, way="<="
     )
 
 

@@ -4,32 +4,24 @@ Decides nothing: a trained model in, figures out. Never fits and never changes a
 same functions measure model and baselines, and figures of the test part are made here only.
 """
 
-from itertools import chain
-
 import numpy as np
 import xgboost as xgb
 
-from executor.core.columns import resolve
-from executor.core.params import Regime
-from executor.core.regime import trend_state, volatility_state
-from features.barriers import PROFIT, REASON_NAMES, STOP, TIME, barrier_fractions
-from features.types import FloatArray
+from features.barriers import PROFIT, REASON_NAMES, STOP, TIME
 from flows.research.economics import wishes
 from flows.research.evidence import (
     CalibrationBucket,
-    Curve,
     Evidence,
     Figures,
     Record,
     Spread,
     Trades,
 )
-from flows.research.fitting import ALL, groups, judge
+from flows.research.fitting import ALL, groups
 from flows.research.market import Dataset
-from flows.research.metrics import calibration_curve, calibration_error, classification
 from flows.research.parity import leaked_rows, unequal_features
 from flows.research.samples import Samples
-from flows.research.splits import Rows
+from flows.research.scores import curve, group_figures, judged_parts, split_figures
 from flows.research.track import Period, Track, buy_and_hold, make_track, mark
 from flows.research.training import Trained
 from flows.research.tuned import tuned_returns
@@ -51,12 +43,15 @@ def evaluate_model(
     test_tracks = _tracks(trained, dataset, test_period, walked=False)
     tracks = _tracks(trained, dataset, period, walked=True)
     unequal, compared = unequal_features(dataset, parity_symbols)
+    parts = judged_parts(trained)
+    seen = parts["train"]
     return Evidence(
-        metrics=_split_figures(trained),
-        groups=_group_figures(trained, dataset.interval_ms),
+        metrics=split_figures(samples, parts),
+        groups=group_figures(trained, parts, dataset.interval_ms),
         calibration={
-            "out of fold": _curve(samples, oof.rows, oof.probability),
-            "test": _curve(samples, trained.test.rows, trained.test.probability),
+            "out of fold": curve(samples, oof.rows, oof.probability),
+            "test": curve(samples, trained.test.rows, trained.test.probability),
+            "train": curve(samples, seen.rows, seen.probability),
         },
         spread=probability_spread(trained),
         test_records={name: _record(track) for name, track in test_tracks.items()},
@@ -162,73 +157,6 @@ def contribution(trained: Trained) -> Figures:
     return dict(sorted(named.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _split_figures(trained: Trained) -> dict[str, Figures]:
-    """Return figures in sample, out of fold on the validation part, and on the test part."""
-    samples, kappa, oof = trained.samples, trained.recipe.model.kappa, trained.out_of_fold
-    inside = np.intersect1d(trained.known, trained.split.train)
-    seen = judge(samples, inside, trained.fitted)
-    later = np.isin(oof.rows, trained.split.validation)
-    parts = {
-        "train": (seen.rows, seen.probability, wishes(seen.expected, kappa)),
-        "validation": (
-            oof.rows[later],
-            oof.probability[later],
-            wishes(oof.expected, kappa)[later],
-        ),
-        "test": (
-            trained.test.rows,
-            trained.test.probability,
-            wishes(trained.test.expected, kappa),
-        ),
-    }
-    out = {}
-    for name, (rows, p, wished) in parts.items():
-        out[name] = classification(samples.label[rows], p, samples.weight[rows], wished)
-        out[name]["calibration_error"] = calibration_error(_curve(samples, rows, p))
-    return out
-
-
-def _group_figures(trained: Trained, interval_ms: int) -> dict[str, Figures]:
-    """Return the test figures by symbol, side and regime, and of the logistic part alone."""
-    samples, test = trained.samples, trained.test
-    wished = wishes(test.expected, trained.recipe.model.kappa)
-    groups = {
-        f"symbol {name}": samples.symbol[test.rows] == number
-        for number, name in enumerate(samples.symbols)
-    }
-    groups["side long"] = samples.side[test.rows] > 0
-    groups["side short"] = samples.side[test.rows] < 0
-    regimes = np.array(_regimes(trained, interval_ms))
-    groups |= {f"regime {name}": regimes == name for name in sorted(set(regimes.tolist()))}
-    label, weight = samples.label[test.rows], samples.weight[test.rows]
-    found = {
-        name: classification(label[at], test.probability[at], weight[at], wished[at])
-        for name, at in groups.items()
-    }
-    chosen = wishes(test.linear_expected, trained.recipe.model.kappa)
-    found["logistic alone"] = classification(label, test.linear_probability, weight, chosen)
-    return found
-
-
-def _regimes(trained: Trained, interval_ms: int) -> list[str]:
-    """Return the regime of each test row, in the words that the live core records."""
-    samples, recipe, plain = trained.samples, trained.recipe, Regime()
-    columns, bars = resolve(samples.names), recipe.barriers.horizon_bars(interval_ms)
-    found = []
-    for row in chain.from_iterable(samples.x.take(trained.test.rows).batches()):
-        volatility = float(row[columns.volatility])
-        profit, _ = barrier_fractions(
-            recipe.barriers.profit,
-            recipe.barriers.loss,
-            recipe.barriers.volatility_scaled,
-            volatility,
-        )
-        adx, trend = (None if c is None else float(row[c]) for c in (columns.adx, columns.trend))
-        way = trend_state(adx, trend, plain)
-        found.append(f"{way}/{volatility_state(volatility, profit, bars, plain)}")
-    return found
-
-
 def _tracks(
     trained: Trained, dataset: Dataset, period: Period, *, walked: bool
 ) -> dict[str, Track]:
@@ -286,7 +214,3 @@ def _label_counts(samples: Samples) -> dict[str, dict[str, float]]:
             "ambiguous": float(samples.ambiguous[mine].sum()),
         }
     return out
-
-
-def _curve(samples: Samples, rows: Rows, p: FloatArray) -> Curve:
-    return calibration_curve(samples.label[rows], p, samples.weight[rows])

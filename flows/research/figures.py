@@ -107,7 +107,9 @@ def calibration_figure(evidence: Evidence) -> bytes:
         figure = Figure(figsize=(4.6, 4.4), layout="constrained")
         axes = figure.subplots()
         low, high = 1.0, 0.0
-        for (name, curve), color in zip(evidence.calibration.items(), (QUIET, BLUE), strict=False):
+        colors = {"out of fold": QUIET, "test": BLUE}
+        for name, color in colors.items():
+            curve = evidence.calibration[name]
             p, rate, weight = (np.array(curve[k]) for k in ("probability", "observed", "weight"))
             if p.size == 0:
                 continue

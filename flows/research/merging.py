@@ -137,6 +137,7 @@ def _gate(ours: Mapping[str, Any], theirs: Mapping[str, Any], base: str) -> dict
         "passed": passed,
         "reason": f"the version that it joins ({base[:10]}) was {ours['verdict']} by the gate",
         "binding": True,
+        "way": ">=",
     }
     both = passed and theirs["verdict"] == "passed"
     return {

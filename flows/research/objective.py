@@ -29,7 +29,7 @@ from flows.research.fitting import (
 )
 from flows.research.market import Dataset
 from flows.research.models import Machine, joined
-from flows.research.performance import return_metrics, sharpe_annual
+from flows.research.performance import DAYS_A_YEAR, return_metrics, sharpe_annual
 from flows.research.recipe import HOUR_MS, Recipe
 from flows.research.samples import Samples, draw_samples, prices
 from flows.research.splits import Fold, Rows, walk_edges, walk_forward
@@ -89,6 +89,8 @@ class TrialResult:
     daily: tuple[float, ...]
     exposure: float = 0.0
     """Mean signed share of the capital that was in the market; see :func:`mean_exposure`."""
+    trades_short: float = 1.0
+    """Share of the least number of trades that is missing."""
     reason: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -110,6 +112,7 @@ class TrialResult:
             metrics=dict(plain["metrics"]),
             daily=tuple(plain["daily"]),
             exposure=float(plain["exposure"]),
+            trades_short=float(plain.get("trades_short", 0.0)),
             reason=str(plain["reason"]),
         )
 
@@ -286,10 +289,13 @@ def _result(
         events=samples.n,
         metrics={
             **return_metrics(scored),
+            # Bought and sold for a symbol's share of the capital, times the capital, a year.
+            "turnover": 2.0 * trades / len(dataset.markets) / trial.score_days * DAYS_A_YEAR,
             "expectancy": float(net.mean()) if trades else 0.0,
             "win_rate": float((net > 0.0).mean()) if trades else 0.0,
         },
         daily=tuple(float(x) for x in daily),
+        trades_short=shortage,
         exposure=mean_exposure(
             held, dataset.interval_ms, days=trial.days, symbols=len(dataset.markets)
         ),

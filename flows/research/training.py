@@ -66,6 +66,12 @@ class Trained:
     out_of_fold: Answers
     test: Answers
 
+    @property
+    def rounds(self) -> int:
+        """Boosting rounds of the largest part."""
+        parts = self.fitted.parts.values()
+        return max(int(part.booster.num_boosted_rounds()) for part in parts)
+
 
 def cuts(dataset: Dataset) -> Cuts:
     """Return the borders of 60/20/20 over the time in which any symbol has features."""

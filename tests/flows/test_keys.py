@@ -24,8 +24,8 @@ def settings(tmp_path) -> Settings:
     return load_settings(tmp_path, {})
 
 
-def key(dataset="d", base=BASE, trial=TRIAL):
-    return study_key(dataset, base, search_space(base), trial)
+def key(dataset="d", base=BASE, trial=TRIAL, sampler="tpe", warm=()):
+    return study_key(dataset, base, search_space(base), trial, sampler=sampler, warm=warm)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,8 @@ def key(dataset="d", base=BASE, trial=TRIAL):
         lambda: key(base=replace(BASE, costs=replace(BASE.costs, taker_fee=0.001))),
         lambda: key(base=replace(BASE, barriers=replace(BASE.barriers, profit=0.03))),
         lambda: key(base=replace(BASE, model=replace(BASE.model, kappa=0.5))),
+        lambda: key(sampler="nsga2"),
+        lambda: key(warm=[{"booster.depth": 3.0}]),
         lambda: key(trial=replace(TRIAL, seed=8)),
         lambda: key(trial=replace(TRIAL, folds=5)),
         lambda: key(trial=replace(TRIAL, last_ms=21)),
