@@ -8,6 +8,7 @@ an object store, whose keys come from the environment; each table's log is read 
 from pathlib import Path
 
 import polars as pl
+from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from polars.exceptions import PolarsError
 
@@ -17,6 +18,11 @@ from features.suggest import unknown_name
 from features.types import Candles, Funding
 
 CANDLES, FUNDING = "candles", "funding"
+CANDLE_COLUMNS = {
+    "open_ms": "timestamp",
+    **{c: c for c in ("open", "high", "low", "close", "volume")},
+}
+FUNDING_COLUMNS = {"time_ms": "timestamp", "rate": "funding_rate"}
 
 
 def is_lake(where: str) -> bool:
@@ -25,13 +31,25 @@ def is_lake(where: str) -> bool:
 
 
 class Lake:
-    """One lake; ``venue`` may be empty where a symbol is there from one venue only."""
+    """One lake; ``venue`` may be empty where a symbol is there from one venue only.
+
+    Raises
+    ------
+    InputError
+        Where there is no table of candles, or a table cannot be read.
+    """
 
     def __init__(self, where: str, venue: str) -> None:
         self._where = where.rstrip("/")
         self._venue = venue
-        self._candles = self._scan(CANDLES)
-        self._funding = self._scan(FUNDING)
+        candles = self._open(CANDLES)
+        if candles is None:
+            raise InputError(f"{self._where} holds no table of candles: it is no lake")
+        funding = self._open(FUNDING)
+        parts = candles.partitions()
+        self._series = sorted((p["venue"], p["symbol"], p["interval"]) for p in parts)
+        self._candles = pl.scan_delta(candles)
+        self._funding = None if funding is None else pl.scan_delta(funding)
 
     def candles(self, symbol: str, interval: str, interval_ms: int) -> Candles:
         """Return the candles of one symbol.
@@ -41,34 +59,23 @@ class Lake:
         InputError
             Where the lake has none, has them from several venues, or they are unusable.
         """
-        if self._candles is None:
-            raise InputError(f"{self._where} holds no table of candles: it is no lake")
-        venue = self._venue_of(self._candles, symbol, interval)
-        mine = self._candles.filter(
-            pl.col("venue") == venue, pl.col("symbol") == symbol, pl.col("interval") == interval
-        )
-        names = ("open_ms", "open", "high", "low", "close", "volume")
-        frame = self._collect(mine.select(names).sort("open_ms"))
-        name = f"{venue}/{symbol}/{interval}"
-        return checked_candles(name, frame.rename({"open_ms": "timestamp"}), interval, interval_ms)
+        venue = self._venue_of(symbol, interval)
+        key = (pl.col("venue") == venue, pl.col("symbol") == symbol, pl.col("interval") == interval)
+        frame = self._collect(self._candles.filter(*key), CANDLE_COLUMNS)
+        return checked_candles(f"{venue}/{symbol}/{interval}", frame, interval, interval_ms)
 
     def funding(self, symbol: str, interval: str) -> Funding:
         """Return the settlements of the symbol whose candles of ``interval`` are replayed."""
+        venue = self._venue_of(symbol, interval)
         frame = pl.DataFrame(schema={"timestamp": pl.Int64, "funding_rate": pl.Float64})
-        name = f"{symbol} funding"
-        if self._candles is not None and self._funding is not None:
-            venue = self._venue_of(self._candles, symbol, interval)
-            mine = self._funding.filter(pl.col("venue") == venue, pl.col("symbol") == symbol)
-            columns = {"time_ms": "timestamp", "rate": "funding_rate"}
-            frame = self._collect(mine.select(list(columns)).rename(columns).sort("timestamp"))
-            name = f"{venue}/{symbol}/funding"
-        return checked_funding(name, frame)
+        if self._funding is not None:
+            key = (pl.col("venue") == venue, pl.col("symbol") == symbol)
+            frame = self._collect(self._funding.filter(*key), FUNDING_COLUMNS)
+        return checked_funding(f"{venue}/{symbol}/funding", frame)
 
-    def _venue_of(self, table: pl.LazyFrame, symbol: str, interval: str) -> str:
+    def _venue_of(self, symbol: str, interval: str) -> str:
         """Return the venue whose candles are meant."""
-        keys = self._collect(table.select("venue", "symbol", "interval").unique())
-        rows = sorted(keys.iter_rows())
-        venues = [v for v, s, i in rows if (s, i) == (symbol, interval)]
+        venues = [v for v, s, i in self._series if (s, i) == (symbol, interval)]
         if self._venue in venues:
             return self._venue
         if self._venue and venues:
@@ -76,25 +83,24 @@ class Lake:
         if len(venues) > 1:
             raise InputError(f"{symbol} is there from {', '.join(venues)}; choose by --venue")
         if venues:
-            return str(venues[0])
-        here = sorted({i for _, s, i in rows if s == symbol})
+            return venues[0]
+        here = sorted({i for _, s, i in self._series if s == symbol})
         if here:
             raise InputError(f"{symbol} has no {interval} candles here; it has {', '.join(here)}")
-        raise InputError(unknown_name("symbol", symbol, {s for _, s, i in rows if i == interval}))
+        known = {s for _, s, i in self._series if i == interval}
+        raise InputError(unknown_name("symbol", symbol, known))
 
-    def _scan(self, table: str) -> pl.LazyFrame | None:
-        rows = pl.scan_delta(f"{self._where}/{table}")
+    def _open(self, table: str) -> DeltaTable | None:
         try:
-            rows.collect_schema()
+            return DeltaTable(f"{self._where}/{table}")
         except TableNotFoundError:
             return None
-        except (DeltaError, PolarsError, OSError) as error:
+        except (DeltaError, OSError) as error:
             raise self._unreadable(error) from error
-        return rows
 
-    def _collect(self, rows: pl.LazyFrame) -> pl.DataFrame:
+    def _collect(self, rows: pl.LazyFrame, columns: dict[str, str]) -> pl.DataFrame:
         try:
-            return rows.collect()
+            return rows.select(list(columns)).rename(columns).sort("timestamp").collect()
         except (DeltaError, PolarsError, OSError) as error:
             raise self._unreadable(error) from error
 
