@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import optuna
 import psutil
@@ -55,6 +55,11 @@ class TrialRecord:
     def is_sobol(self) -> bool:
         """Whether the point was drawn before anything was known."""
         return self.origin.startswith(SOBOL)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        about = {"number": self.number, "sobol": self.is_sobol, "point": self.point}
+        return {**about, **self.result.as_dict()}
 
 
 def open_study(url: str | None, name: str, sampler: str = TPE) -> optuna.Study:

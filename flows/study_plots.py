@@ -6,6 +6,7 @@ out, never an error: a search that ended must not fail for its picture.
 
 import warnings
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 import matplotlib as mpl
@@ -17,18 +18,16 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 from optuna.visualization import matplotlib as drawn
 
-from flows.research.figures import png
+from flows.study import AIMS
 
 MOST = 6  # parameters in a plot of several
+WIDTH_PIXELS = 1800.0
 
 
-def study_plots(study: optuna.Study, aims: tuple[str, ...]) -> dict[str, bytes]:
-    """Return PNG files by name: history, importances, slices, parallel coordinates, and the front.
+def study_plots(study: optuna.Study) -> dict[str, bytes]:
+    """Return PNG files by name: history, importances, slices, parallel coordinates, timeline.
 
-    Parameters
-    ----------
-    aims
-        What the study's values mean, in words; more than one of a study with a front.
+    A study of several aims has its front too.
     """
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(trials) < 2:
@@ -38,7 +37,7 @@ def study_plots(study: optuna.Study, aims: tuple[str, ...]) -> dict[str, bytes]:
         asked["target"] = _score
     with warnings.catch_warnings(), mpl.rc_context({"font.size": 8}):
         warnings.simplefilter("ignore")  # matplotlib's plots of Optuna are experimental, it says
-        weights = _importances(study)
+        weights = moved_by(study)
         names = list(weights)[:MOST]
         plots = {
             "optuna-history": lambda: drawn.plot_optimization_history(study, **asked),
@@ -51,11 +50,13 @@ def study_plots(study: optuna.Study, aims: tuple[str, ...]) -> dict[str, bytes]:
                 study, evaluator=PedAnovaImportanceEvaluator(), **asked
             )
         if len(study.directions) > 1:
-            plots["optuna-front"] = lambda: drawn.plot_pareto_front(study, target_names=list(aims))
+            plots["optuna-front"] = lambda: drawn.plot_pareto_front(
+                study, target_names=[n for n, _ in AIMS]
+            )
         return {f"{name}.png": _drawn(plot) for name, plot in sorted(plots.items())}
 
 
-def _importances(study: optuna.Study) -> dict[str, float]:
+def moved_by(study: optuna.Study) -> dict[str, float]:
     """Return the parameters by how much they moved the score; none where nothing can be said."""
     target = _score if len(study.directions) > 1 else None
     try:
@@ -71,9 +72,8 @@ def _score(trial: FrozenTrial) -> float:
 def _drawn(plot: Callable[[], Any]) -> bytes:
     axes = np.asarray(plot(), dtype=object).ravel()[0]
     figure: Figure = axes.figure
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(max(7.0, min(width, 16.0)), height)
-    figure.tight_layout()
-    content = png(figure)
+    buffer = BytesIO()
+    dpi = min(110.0, WIDTH_PIXELS / figure.get_size_inches()[0])
+    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)
-    return content
+    return buffer.getvalue()

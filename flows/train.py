@@ -36,7 +36,7 @@ from flows.revision import git_revision
 from flows.settings import load_settings
 from flows.shelf import write_folder, write_json
 from flows.showing import run_log, show_page
-from flows.study_plots import study_plots
+from flows.study_plots import moved_by, study_plots
 
 SHOWN = ("n", "positive_rate", "auc", "brier", "log_loss", "precision", "recall", "f1")
 MONEY = ("return_total", "sharpe", "max_drawdown", "trades", "win_rate", "profit_factor")
@@ -82,13 +82,11 @@ def train(dataset_key: str, study_name: str, joins: int | None = None) -> dict[s
             pairs=settings.model.stability_pairs,
             tell=log.info,
         ),
-        "trials": [
-            {"number": r.number, "sobol": r.is_sobol, "point": r.point, **r.result.as_dict()}
-            for r in records
-        ],
+        "trials": [record.as_dict() for record in records],
+        "moved": moved_by(searched),
     }
     plots = model_plots(evidence, shown, best.number, break_even_mean(trained.fitted))
-    plots |= study_plots(searched, tuple(name for name, _ in study.AIMS))
+    plots |= study_plots(searched)
     told = {
         "study": study_name,
         "dataset_key": dataset_key,

@@ -13,7 +13,7 @@ from flows.research.breakdown import breakdown
 QUALITY: Final = {
     "n": "signals",
     "n_effective": "effective",
-    "positive_rate": "net gains",
+    "positive_rate": "gains",
     "taken_rate": "taken",
     "auc": "AUC",
     "brier": "Brier",
@@ -21,7 +21,7 @@ QUALITY: Final = {
     "precision": "precision",
     "recall": "recall",
     "f1": "F1",
-    "calibration_error": "calibration",
+    "calibration_error": "off by",
 }
 GROUPS: Final = {"trades": "trades", "win_rate": "won", "mean_net": "mean", "sum_net": "sum"}
 
@@ -38,10 +38,10 @@ def search(story: Story) -> str:
         lead,
         story.plot("search", "score of every trial"),
         story.plot("trials", "record of every trial"),
-        story.plot("optuna-importances", "how much each parameter moved the score"),
-        "<details><summary>The chosen point</summary>",
-        table(("parameter", "value"), point),
-        "</details>",
+        pair(
+            story.plot("moved", "how much each parameter moved the score"),
+            "<h3>The chosen point</h3>" + table(("parameter", "value"), point),
+        ),
     )
 
 
@@ -72,7 +72,7 @@ def probabilities(story: Story) -> str:
     """Return how probabilities meet outcomes, by part of the time and by group."""
     lead = (
         "In sample, out of fold, and on the test part; weighted by uniqueness, because overlapping "
-        "signals share one piece of news. Calibration is the mean distance between probability "
+        "signals share one piece of news. The last column is the mean distance between probability "
         "and observed rate."
     )
     groups = story.evidence.groups
@@ -123,8 +123,9 @@ def _stability(story: Story) -> str:
         f"{found['threshold']:.0%} of the halves; at most {found['false_most']:.1f} of them are "
         "expected there by chance. No feature is left out for it."
     )
-    return f"<h3>Chosen again and again?</h3><p>{escape(words)}</p>" + story.plot(
-        "stability", "share of halves in which a feature was chosen"
+    return pair(
+        story.plot("stability", "share of halves in which a feature was chosen"),
+        f"<h3>Are they chosen again and again?</h3><p>{escape(words)}</p>",
     )
 
 

@@ -18,7 +18,7 @@ from flows.research.figures import (
     search_figure,
     spread_figure,
 )
-from flows.research.figures_learning import paths_figure, stability_figure
+from flows.research.figures_learning import moved_figure, paths_figure, stability_figure
 from flows.research.figures_risk import (
     band_figure,
     folds_figure,
@@ -39,7 +39,7 @@ def model_plots(
     shown
         ``trials`` (of each ``number``, ``sobol``, ``score``, ``fold_sharpes`` and ``daily``),
         ``simulation`` (what the live decision core did on the test part, with its ``band``), and
-        ``paths`` and ``stability`` where they were made.
+        ``paths``, ``stability`` and ``moved`` (what moved the score) where they were made.
     chosen
         Number of the trial that became the model.
     break_even
@@ -67,6 +67,8 @@ def model_plots(
     if "paths" in shown:
         made = shown["paths"]
         plots["paths.png"] = paths_figure(np.array(made["daily"]), made["first_day"])
+    if shown.get("moved"):
+        plots["moved.png"] = moved_figure(shown["moved"])
     if "stability" in shown:
         made = shown["stability"]
         plots["stability.png"] = stability_figure(made["frequency"], made["threshold"])

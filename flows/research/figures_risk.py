@@ -40,10 +40,10 @@ def simulation_figure(daily: FloatArray, first_day: int) -> bytes:
         top.axhline(0.0, color=QUIET, linewidth=0.8)
         top.set_title("The live decision core on the test part, sized and limited as it trades")
         top.set_ylabel("return of the account")
-        top.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+        top.yaxis.set_major_formatter(PercentFormatter(1.0))
         bottom.fill_between(days, -drawdowns(equity), 0.0, color=RED, alpha=0.35, linewidth=0)
         bottom.set_ylabel("drawdown")
-        bottom.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+        bottom.yaxis.set_major_formatter(PercentFormatter(1.0))
         show_dates(bottom)
         return png(figure)
 
@@ -77,7 +77,7 @@ def band_figure(band: Mapping[str, Sequence[float]]) -> bytes:
         axes.set_xlim(0, day[-1])
         axes.set_xlabel("days of live trading")
         axes.set_ylabel("return of the account")
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.set_title("What to expect if the record goes on as it was")
         return png(figure)
 
