@@ -166,7 +166,7 @@ def _live(story: Story) -> str:
         "As it would trade",
         lead,
         story.plot("simulation", "equity of the account"),
-        figures_table({"account": metrics}, MONEY),
+        figures_table({"account": metrics, **_rules_alone(story)}, MONEY),
         pair(
             "<h3>What the result is made of</h3>"
             + table(("", "quote currency"), [(name, made[name]) for name in parts]),
@@ -178,6 +178,14 @@ def _live(story: Story) -> str:
         ),
         story.plot("band", "fan of expected equity"),
     )
+
+
+def _rules_alone(story: Story) -> dict[str, dict[str, float]]:
+    """Return the account without self-tuning and learned regime, at each level of costs."""
+    return {
+        f"rules alone, {name}": {k: nan if v is None else v for k, v in figures.items()}
+        for name, figures in story.simulation.get("stress", {}).items()
+    }
 
 
 def _break_even(manifest: Mapping[str, Any]) -> float:

@@ -7,7 +7,7 @@ decision core over the same bars; capacity alone is a formula, and says so.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,11 +17,11 @@ from executor.core.model import Model, ModelInfo, Prediction, Request
 from executor.core.params import Params
 from executor.core.types import Trade
 from features.catalog import Catalog
-from features.costs import Costs
 from features.types import FloatArray
 from flows.research.band import block_means
 from flows.research.evidence import finite
 from flows.research.market import Market
+from flows.research.portfolio_figures import chosen, compared_figures, dearer
 from flows.research.simulate import EQUITY, Simulation, foresee, simulate
 
 DAY_MS = 86_400_000
@@ -32,7 +32,6 @@ CAPITALS = (10_000.0, 100_000.0, 1_000_000.0, 10_000_000.0, 100_000_000.0)
 # Price moves by this many daily deviations where an order is all of a day's volume: the
 # square-root law (Tóth et al. 2011, doi:10.1103/PhysRevX.1.021006); measured values are near 1.
 IMPACT = 1.0
-SHOWN = ("return_total", "return_annual", "sharpe", "max_drawdown", "trades", "profit_factor")
 Tell = Callable[[str], None]
 Table = dict[str, dict[str, float]]
 
@@ -119,15 +118,21 @@ def backtest(
 
     tell(f"{setup.name}: trading")
     plain = once(setup.params)
-    stress = {"costs ×1": chosen(plain)}
+    stress = {"costs ×1": chosen(plain.metrics)}
     for factor in COST_FACTORS:
         tell(f"{setup.name}: costs ×{factor:g}")
-        dear = replace(setup.params, costs=dearer(setup.params.costs, factor))
-        stress[f"costs ×{factor:g}"] = chosen(once(dear))
-    delays = {"at the next open": chosen(plain)}
+        stress[f"costs ×{factor:g}"] = compared_figures(
+            ahead,
+            markets,
+            dearer(setup.params, factor),
+            start_ms=start_ms,
+            stop_ms=stop_ms,
+            equity=equity,
+        )
+    delays = {"at the next open": chosen(plain.metrics)}
     for bars in DELAYS:
         tell(f"{setup.name}: entries {bars} bars late")
-        delays[f"{bars} bar{'s'[: bars - 1]} late"] = chosen(once(setup.params, bars))
+        delays[f"{bars} bar{'s'[: bars - 1]} late"] = chosen(once(setup.params, bars).metrics)
     return Backtest(
         name=setup.name,
         simulation=plain,
@@ -136,22 +141,6 @@ def backtest(
         delays=delays,
         capacity=capacity(plain.trades, markets, equity),
     )
-
-
-def dearer(costs: Costs, factor: float) -> Costs:
-    """Return ``costs`` with fees and slippage multiplied; funding is the market's own."""
-    return replace(
-        costs,
-        taker_fee=costs.taker_fee * factor,
-        maker_fee=costs.maker_fee * factor,
-        slippage_base=costs.slippage_base * factor,
-        slippage_volatility=costs.slippage_volatility * factor,
-    )
-
-
-def chosen(simulation: Simulation) -> dict[str, float]:
-    """Return the figures that runs are compared by."""
-    return {name: simulation.metrics.get(name, float("nan")) for name in SHOWN}
 
 
 def trade_groups(trades: Sequence[Trade]) -> dict[str, Table]:

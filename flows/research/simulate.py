@@ -147,7 +147,7 @@ def run(
         [tape(market) for market in markets],
         start_ms,
         stop_ms,
-        signals=partial(_signals, model.info.feature_names),
+        signals=partial(signals_ahead, model.info.feature_names),
     )
     done = replay(recorded, state, params, step, entry_delay_bars=entry_delay_bars)
     if not done.close_ms:
@@ -155,7 +155,7 @@ def run(
     return done
 
 
-def _signals(names: Sequence[str], rows: FloatArray, params: SignalParams) -> Signals:
+def signals_ahead(names: Sequence[str], rows: FloatArray, params: SignalParams) -> Signals:
     """Return the primary signals of feature rows, compiled: the bits of ``primary_signal``."""
     return signals_of(rows, names, params)
 
@@ -192,15 +192,22 @@ def instruments(markets: Sequence[Market]) -> dict[str, Instrument]:
     return found
 
 
-def _read(done: Replayed, markets: Sequence[Market], start: float) -> Simulation:
-    held = holdings(done, markets)
-    close_ms = np.array(done.close_ms, dtype=np.int64)
-    equity = np.array(done.equity)
+def daily_returns_of(
+    close_ms: IntArray, equity: FloatArray, start: float
+) -> tuple[int, FloatArray]:
+    """Return the first UTC day, since 1970, and the returns of that and all following days."""
     day = (close_ms - 1) // DAY_MS
     first, last = int(day[0]), int(day[-1])
     at = np.searchsorted(day, np.arange(first, last + 1), side="right") - 1
     ends = equity[at]
-    daily = ends / np.concatenate(([start], ends[:-1])) - 1.0
+    return first, ends / np.concatenate(([start], ends[:-1])) - 1.0
+
+
+def _read(done: Replayed, markets: Sequence[Market], start: float) -> Simulation:
+    held = holdings(done, markets)
+    close_ms = np.array(done.close_ms, dtype=np.int64)
+    equity = np.array(done.equity)
+    first, daily = daily_returns_of(close_ms, equity, start)
     net = np.array([trade.net_return for trade in done.trades])
     notional = np.array([t.entry_price * t.quantity for t in done.trades])
     gross = np.array([t.gross for t in done.trades]) / np.maximum(notional, 1e-12)

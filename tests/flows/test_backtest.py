@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from executor.core.bundle import unpack
-from executor.core.params import Params, Tuning
+from executor.core.params import LearnedRegime, Params, Tuning
 from features.costs import Costs
 from features.errors import InputError
 from flows.research.account import attribution, betas, holdings
@@ -14,12 +14,12 @@ from flows.research.backtest import (
     Setup,
     backtest,
     capacity,
-    dearer,
     difference,
     setting_changes,
     trade_groups,
 )
 from flows.research.market import Market
+from flows.research.portfolio_figures import can_compile, chosen, compared_figures, dearer
 from flows.research.simulate import run, simulate
 from flows.setups import Wanted, fact_changes, make_setup, wanted
 from tests.support.bundles import INTERVAL_MS, START_MS, small_bundle, small_market
@@ -131,7 +131,7 @@ def test_a_late_entry_fills_at_a_later_open() -> None:
 
 
 def test_dearer_costs_are_fees_and_slippage() -> None:
-    costs = dearer(Costs(), 3.0)
+    costs = dearer(params(), 3.0).costs
     assert (costs.taker_fee, costs.slippage_base) == (pytest.approx(0.0015), pytest.approx(0.0003))
     assert costs.take_profit_is_market == Costs().take_profit_is_market
 
@@ -198,3 +198,20 @@ def test_a_parameter_file_that_cannot_be_meant_is_one_line(tmp_path, text, messa
 def test_a_file_that_is_not_there_is_one_line(tmp_path) -> None:
     with pytest.raises(InputError, match="name a parameter file"):
         wanted(str(tmp_path / "nothing.toml"), "champion")
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_the_compiled_loop_gives_the_figures_of_the_live_core(factor: float) -> None:
+    model = unpack(small_bundle())
+    rules = dearer(params(learned_regime=LearnedRegime(enabled=False)), factor)
+    span = {"start_ms": START_MS, "stop_ms": STOP_MS}
+    assert can_compile(model, rules)
+    live = simulate(model, markets(), rules, **span)
+    assert live.metrics["trades"] > 20
+    found = compared_figures(model, markets(), rules, **span)
+    assert found == pytest.approx(chosen(live.metrics), rel=1e-12)
+    tuned = replace(rules, tuning=Tuning())
+    assert not can_compile(model, tuned)
+    assert compared_figures(model, markets(), tuned, **span) == chosen(
+        simulate(model, markets(), tuned, **span).metrics
+    )
