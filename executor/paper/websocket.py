@@ -19,7 +19,7 @@ from executor.paper.faults import HANG_SECONDS, REQUEST, SERVER_ERROR, WORDS_MAX
 from executor.paper.hub import Connection, framed
 from executor.paper.limits import TOO_MANY_VISITS
 from executor.paper.params import json_of
-from executor.paper.signature import authenticate_socket
+from executor.paper.signature import authenticate_socket, check_frame_time
 from executor.paper.topics import first_message, parse_topic
 from executor.paper.venue.errors import PARAMS_ERROR, VenueError
 
@@ -280,6 +280,7 @@ def _order(commands: Commands, exchange: Exchange, connection: Connection, frame
         raise VenueError(10003, "Request not authorized")
     if frame["op"] not in ORDER_OPS:
         raise VenueError(10404, f"op type is not found: {frame['op']}")
+    check_frame_time(frame.get("header"), exchange.clock.now_ms())
     arguments = frame.get("args")
     if not isinstance(arguments, list) or len(arguments) != 1 or not isinstance(arguments[0], dict):
         raise VenueError(PARAMS_ERROR, "params error: args must hold one order")

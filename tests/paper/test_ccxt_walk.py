@@ -352,6 +352,9 @@ async def test_orders_over_the_websocket(pro: Any, paper: PaperHere) -> None:
     await pro.create_order_ws(BTC, "market", "buy", 0.01, None, {})
     await settled(paper)
     assert (await pro.fetch_position(BTC))["contracts"] == 0.01
+    paper.exchange.clock.skew_ms = 20_000  # a frame that arrives later than it may
+    with pytest.raises(rest_ccxt.InvalidNonce):
+        await pro.create_order_ws(BTC, "market", "buy", 0.01, None, {})
 
 
 async def collect(watch: Callable[[], Awaitable[Any]], seen: list[Any]) -> None:
