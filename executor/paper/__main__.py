@@ -40,7 +40,7 @@ def run(arguments: list[str]) -> int:
         listener = bind(settings)
         parts = assemble(settings, Clock())
     except (InputError, OSError) as error:
-        sys.stderr.write(f"tribar-paper: {error}\n")
+        sys.stderr.write(f"tribar-paper: {' '.join(str(error).split())}\n")
         return 2
     allow_sockets()
     gc.freeze()  # the market lives as long as the process: no collection need look at it

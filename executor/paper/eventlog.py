@@ -1,7 +1,8 @@
 """The record of everything the venue told.
 
-Decides the bytes of the event log. Never holds wall time. Rule: one JSON line an event, in order;
-the same seed and the same requests give the same bytes, which ``digest`` sums up.
+Decides the bytes of the event log. Never holds wall time, and never overwrites a file that is no
+event log. Rule: one JSON line an event, in order; the same seed and the same requests give the same
+bytes, which ``digest`` sums up.
 """
 
 from hashlib import blake2b
@@ -10,13 +11,16 @@ from pathlib import Path
 import orjson
 
 from executor.paper.replies import Row
+from features.errors import InputError
+
+BEGINNING = b"[1,"
 
 
 class EventLog:
     """Counts and digests every line; writes them too where there is a file."""
 
     def __init__(self, path: Path | None) -> None:
-        self._file = None if path is None else path.open("wb")
+        self._file = None if path is None else _writable(path).open("wb")
         self._digest = blake2b(digest_size=16)
         self.lines = 0
 
@@ -42,3 +46,13 @@ class EventLog:
         """Close the file."""
         if self._file is not None:
             self._file.close()
+
+
+def _writable(path: Path) -> Path:
+    """Return ``path``, or refuse one that holds something else than an event log."""
+    if path.is_file():
+        with path.open("rb") as there:
+            begins = there.read(len(BEGINNING))
+        if begins and begins != BEGINNING:
+            raise InputError(f"--event-log {path.name} is there and is no event log; give another")
+    return path

@@ -13,6 +13,7 @@ from typing import Any
 from features.errors import InputError
 
 Entry = list[Any]
+BEGINNING = b'{"now_ms":'  # of the header: what begins otherwise is somebody else's file
 
 
 class Journal:
@@ -82,12 +83,13 @@ def _whole_lines(path: Path) -> list[Any]:
     """Return the lines of a journal up to the first that is not whole."""
     if not path.exists():
         return []
+    content = path.read_bytes()
+    if content and not content.startswith(BEGINNING[: len(content)]):
+        raise InputError(f"{path.name} is no journal of tribar-paper; give another file")
     lines: list[Any] = []
-    for raw in path.read_bytes().split(b"\n")[:-1]:
+    for raw in content.split(b"\n")[:-1]:
         try:
             lines.append(json.loads(raw))
         except ValueError:
             break
-    if lines and not isinstance(lines[0], dict):
-        raise InputError(f"{path.name} is no journal of tribar-paper; give another file")
     return lines

@@ -218,6 +218,10 @@ def parse(arguments: list[str]) -> Settings:
     InputError
         Where a value cannot be used.
     """
+    for word in arguments:
+        if word.startswith("--") and word.endswith("=--"):
+            # argparse of Python 3.11 takes the two dashes out and leaves a list where a text was.
+            raise InputError(f"{word.removesuffix('=--')} needs a value")
     given = _parser().parse_args(arguments)
     symbols = tuple(part.strip().upper() for part in given.symbols.split(",") if part.strip())
     if not symbols or len(set(symbols)) != len(symbols):

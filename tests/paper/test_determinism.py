@@ -173,9 +173,31 @@ def test_a_journal_of_another_run_is_refused(tmp_path: Path) -> None:
     assemble(parse([*arguments, *journal]), Clock()).journal.close()
     with pytest.raises(InputError, match="seed, costs differ"):
         assemble(parse([*arguments, *journal, "--seed", "2", "--taker-fee", "0"]), Clock())
-    (tmp_path / "journal").write_text("[1]\n")
-    with pytest.raises(InputError, match="is no journal"):
-        Journal(tmp_path / "journal")
+
+
+@pytest.mark.parametrize("content", ["[1]\n", "my notes", "my\nnotes\n", '{"other": 1}\n'])
+def test_somebody_elses_file_is_never_overwritten(tmp_path: Path, content: str) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_text(content)
+    arguments = ["--history", "20", "--bars", "5", "--speed", "lockstep"]
+    for option, says in (("--journal", "is no journal"), ("--event-log", "is no event log")):
+        with pytest.raises(InputError, match=says):
+            assemble(parse([*arguments, option, str(theirs)]), Clock())
+        assert theirs.read_text() == content
+
+
+def test_a_journal_that_was_cut_off_in_its_header_begins_anew(tmp_path: Path) -> None:
+    arguments = ["--history", "20", "--bars", "5", "--speed", "lockstep"]
+    journal = tmp_path / "journal"
+    options = parse([*arguments, "--journal", str(journal), "--event-log", str(tmp_path / "log")])
+    for cut in (0, 1, 20, None):
+        whole = assemble(options, Clock())
+        whole.journal.close()
+        whole.exchange.log.close()
+        header = journal.read_bytes()
+        journal.write_bytes(header[:cut])
+    assert header.endswith(b"\n")
+    assert Journal(journal).past == []
 
 
 def test_a_simulated_market_by_the_clock_stays_where_its_journal_began(tmp_path: Path) -> None:

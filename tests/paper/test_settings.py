@@ -66,6 +66,7 @@ def test_accounts_may_be_added() -> None:
         (["--account", "x:paper:s:1"], "taken"),
         (["--rate-limits", "some"], "--rate-limits"),
         (["stray"], "stray"),
+        (["--bars=--"], "--bars needs a value"),
         (["--fault-rate", "1.5"], "--fault-rate"),
         (["--now", "-5"], "--now"),
         (["--now", "99999999999999999999"], "--now"),
