@@ -1,28 +1,26 @@
 """The command line of the executor: `python -m executor`, or `tribar-executor`.
 
 Decides the verbs and what they print. Never trades by itself (`app` does). Rule: bad input is one
-line on stderr and exit code 2; `--check` and `status` answer with an exit code for containers.
+line on stderr and exit code 2; `--check` and `status` answer with an exit code for containers, and
+load nothing of what trades: a container asks every few seconds.
 """
 
 import argparse
 import asyncio
-import gc
+import getpass
+import importlib
+import os
 import sys
 from pathlib import Path
 from typing import Final, NoReturn
 
-from executor import lean  # noqa: F401 - first: it decides what the others load
-from executor.alerting.process import send_test
-from executor.app import App
 from executor.clock import SystemClock
 from executor.control.client import check, command, status
-from executor.control.desk import NAMES
+from executor.control.names import NAMES
 from executor.core.contract import CommandName
 from executor.errors import JournalError
 from executor.logs import configure
-from executor.past import show_replay, show_restore
-from executor.settings.settings import CONFIG_NAME, Settings, config_path, load_settings
-from executor.venue.keys import show_keys
+from executor.settings.settings import CONFIG_NAME, Settings, load_settings
 from features.errors import InputError
 from features.suggest import unknown_name
 
@@ -59,9 +57,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 WITH_ARGUMENTS: Final = ("restore", "alerts", CommandName.SET)
-VERBS: Final = (
-    "run", "check", "status", "config", "keys", "alerts", "replay", "restore", *NAMES
-)  # fmt: skip
+HEAVY: Final = ("run", "keys", "alerts", "replay", "restore")
+VERBS: Final = (*HEAVY, "check", "status", "config", *NAMES)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,8 +83,18 @@ def _parser() -> argparse.ArgumentParser:
         help="set: against the replay's verdict; restore: move aside the journal that is there",
     )
     parser.add_argument("--day", metavar="YYYY-MM-DD", help="replay: a UTC day, else yesterday")
-    parser.add_argument("--who", default="cli", help="commands: who gives it (journaled)")
+    parser.add_argument(
+        "--who", default=_user(), help="commands: who gives it, journaled (default: %(default)s)"
+    )
     return parser
+
+
+def _user() -> str:
+    """Return the name of who is logged in, "cli" where the system knows none."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "cli"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -104,55 +111,27 @@ def main(arguments: list[str] | None = None) -> int:
         file = settings.log.file if verb == "run" else ""
         configure(settings.log.level, settings.log.format, settings.secrets(), file)
         match verb:
-            case "run":
-                return _run(settings, given.summary, config_path(given.config))
             case "check":
                 return asyncio.run(check(settings))
             case "status":
                 return asyncio.run(status(settings))
-            case "keys":
-                return asyncio.run(_keys(settings))
-            case "alerts":
-                return asyncio.run(_alerts(settings, given.arguments))
-            case "replay":
-                lines, code = show_replay(settings, given.day, SystemClock())
-                return _print(lines, code)
-            case "restore":
-                path = config_path(given.config)
-                return _print(show_restore(settings, path, given.arguments, force=given.force), 0)
             case "config":
                 _show(settings)
                 return 0
+            case _ if verb in HEAVY:
+                verbs = importlib.import_module("executor.verbs")  # by name: see the rule above
+                return int(verbs.perform(verb, settings, given))
             case _:
-                return asyncio.run(
-                    command(
-                        settings,
-                        SystemClock(),
-                        verb,
-                        given.who,
-                        _pairs(given.arguments),
-                        force=given.force,
-                    )
-                )
+                return asyncio.run(_command(settings, verb, given))
     except InputError as error:
         return _fail(str(error), BAD_INPUT)
     except JournalError as error:
         return _fail(str(error), 74)
     except KeyboardInterrupt:
         return 130
-
-
-def _run(settings: Settings, summary: Path | None, config: Path) -> int:
-    """Trade; what was imported is left out of garbage collection: shorter pauses, quick end."""
-    gc.freeze()
-    code = asyncio.run(App(settings, SystemClock(), summary, config).run())
-    gc.freeze()
-    return code
-
-
-def _print(lines: list[str], code: int) -> int:
-    print("\n".join(lines))  # noqa: T201 - the answer
-    return code
+    except BrokenPipeError:  # whoever read the answer has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _show(settings: Settings) -> None:
@@ -160,18 +139,9 @@ def _show(settings: Settings) -> None:
     print(f"hash {settings.config_hash()}", file=sys.stderr)  # noqa: T201 - the answer
 
 
-async def _keys(settings: Settings) -> int:
-    lines, fit = await show_keys(settings, SystemClock())
-    print("\n".join(lines))  # noqa: T201 - the answer
-    return 0 if fit else 1
-
-
-async def _alerts(settings: Settings, arguments: list[str]) -> int:
-    if arguments != ["test"]:
-        raise InputError("alerts: write `tribar-executor alerts test`")
-    wrong = await send_test(settings.alerts)
-    print("\n".join(wrong) or "every service took a message of each level")  # noqa: T201 - the answer
-    return 1 if wrong else 0
+async def _command(settings: Settings, verb: str, given: argparse.Namespace) -> int:
+    arguments = _pairs(given.arguments)
+    return await command(settings, SystemClock(), verb, given.who, arguments, force=given.force)
 
 
 def _pairs(arguments: list[str]) -> dict[str, float | str]:

@@ -3,7 +3,7 @@
 Decides one thing: xgboost's scikit-learn wrappers, which no executor uses, are not loaded where
 scikit-learn is not installed. They bring scipy's special functions, 7 MB and a tenth of a second;
 xgboost itself goes on without them when they cannot be imported. Never leaves out anything in the
-pipeline's environment. Rule: imported before everything else, by `executor.__main__` alone.
+pipeline's environment. Rule: imported before everything else, by `executor.verbs` alone.
 """
 
 import importlib.util

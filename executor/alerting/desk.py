@@ -1,10 +1,11 @@
 """Telling people: a bounded queue, and what of it is sent how often.
 
 Decides that the same alert is not sent twice within ``repeat_ms`` (what came between is counted and
-told), that no more than ``hourly_max`` messages leave in an hour (a quarter is kept for critical
-ones; the rest is summed up in one), and that a service which is away or hangs delays alerts and
-nothing else. Never decides what is worth telling (`alert_rules` does) and never sends (`deliver`
-is an argument). Rule: :meth:`Alerts.tell` returns at once, whatever happens.
+told; an event is never the same as another), that no more than ``hourly_max`` messages leave in an
+hour (a quarter is kept for critical ones; the rest is summed up in one), and that a service which
+is away or hangs delays alerts and nothing else. Never decides what is worth telling
+(`alert_rules` does) and never sends (`deliver` is an argument). Rule: :meth:`Alerts.tell` returns
+at once, whatever happens.
 """
 
 import asyncio
@@ -39,12 +40,17 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """One thing to tell. ``code`` and ``about`` say which alerts are the same."""
+    """One thing to tell. ``code`` and ``about`` say which alerts are the same.
+
+    ``is_event`` says that it happened now and is no repetition of anything: a second kill is told
+    however soon it follows the first.
+    """
 
     level: Level
     code: str
     text: str
     about: str = ""
+    is_event: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,12 +119,13 @@ class Alerts:
         self.told.raised[alert.code] += 1
         key = (alert.code, alert.about)
         seen, now = self._seen.get(key), self._clock.monotonic()
-        if seen is not None and now - seen.sent_at < self._settings.repeat_ms / 1000:
+        is_repeated = seen is not None and now - seen.sent_at < self._settings.repeat_ms / 1000
+        if seen is not None and is_repeated and not alert.is_event:
             seen.again += 1
             self.told.repeated += 1
             return
         log.log(20 + 10 * alert.level, "alert", code=alert.code, about=alert.about, text=alert.text)
-        if seen is not None and seen.again:
+        if seen is not None and seen.again and not alert.is_event:
             text = f"{alert.text} (and {seen.again} more like it since the last message)"
             alert = Alert(level=alert.level, code=alert.code, about=alert.about, text=text)
         self._seen.pop(key, None)

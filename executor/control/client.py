@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from executor.clock import Clock
-from executor.control.desk import ALWAYS, FLAT_S
+from executor.control.names import ALWAYS, FLAT_S
 from executor.control.signatures import SIGNATURE, signature
 from executor.core.contract import Keys
 from executor.settings.settings import Settings

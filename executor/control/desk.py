@@ -15,10 +15,11 @@ import orjson
 import structlog
 
 from executor.clock import Clock
+from executor.control.names import ALWAYS, FLAT_S, NAMES, REVERT
 from executor.control.signatures import is_signed
 from executor.core.contract import CommandName
 from executor.core.events import Command
-from executor.core.tuning import judged
+from executor.core.tuning import BARS_MIN, judged
 from executor.journal.store import Journal
 from executor.parts import Parts
 from features.signals import ADAPTIVE_BOUNDS
@@ -27,12 +28,8 @@ from features.suggest import unknown_name
 STALE_MS: Final = 300_000
 SEEN: Final = "commands_seen"
 SEEN_KEPT: Final = 300
-FLAT_S: Final = 30.0
 FLAT_LOOK_S: Final = 0.2
 TEXT_MAX: Final = 200
-ALWAYS: Final = frozenset({CommandName.KILL, CommandName.FLATTEN})
-REVERT: Final = "revert"
-NAMES: Final = (*(str(name) for name in CommandName), REVERT)
 
 log = structlog.get_logger("commands")
 
@@ -128,21 +125,33 @@ class CommandDesk:
             signal = state.model.info.signal if state is not None and state.model else None
             if signal is None:
                 return Answer(verdict="refused", text="no model is loaded")
-            arguments = {key: float(getattr(signal, key)) for key in ADAPTIVE_BOUNDS}
-            said, _ = self._verdict({key: float(value) for key, value in arguments.items()})
-            self._give(CommandName.SET, who, arguments)
+            own = {key: float(getattr(signal, key)) for key in ADAPTIVE_BOUNDS}
+            said, _ = self._verdict(own)
+            self._give(CommandName.SET, who, own)
             text = f"back to the model's own, by {who or 'somebody'}; {said}"
             return Answer(verdict="taken", text=text)
         if name == CommandName.SET:
-            refused = self._judge(arguments, force=body.get("force") is True)
-            if refused.verdict == "refused":
-                return refused
-            self._give(name, who, arguments)
-            return refused
+            answer, values = self._judge(arguments, force=body.get("force") is True)
+            if answer.verdict != "refused":
+                self._give(name, who, values)
+            return answer
         self._give(name, who, arguments)
         if name == CommandName.RELOAD:
             return Answer(verdict="done", text=await self._reload())
-        return Answer(verdict="taken", text=f"{name} by {who or 'somebody'}")
+        text = f"{name} by {who or 'somebody'}{self._still_shut(name)}"
+        return Answer(verdict="taken", text=text)
+
+    def _still_shut(self, name: str) -> str:
+        """Return what goes on holding entries back after a resume or a reset."""
+        guard = self._parts.state.guard if self._parts.state is not None else None
+        if guard is None:
+            return ""
+        latch = guard.killed or guard.halted or ("daily loss" if guard.daily_latched else "")
+        if name == CommandName.RESUME and latch:
+            return f"; entries stay halted ({latch}) until a reset"
+        if name == CommandName.RESET and guard.paused:
+            return "; entries stay paused until a resume"
+        return ""
 
     def _give(self, name: str, who: str, arguments: Mapping[str, float | str]) -> None:
         """Put the command into the trader's queue."""
@@ -151,30 +160,36 @@ class CommandDesk:
         )
         self._put(command)
 
-    def _judge(self, arguments: Mapping[str, float | str], *, force: bool) -> Answer:
-        """Return the replay's verdict on parameters that a person wants to set."""
-        state, params = self._parts.state, self._parts.params
-        if state is None or params is None or state.model is None:
-            return Answer(verdict="refused", text="no model is loaded")
-        bounds = {**ADAPTIVE_BOUNDS, **state.model.info.adaptive_bounds}
+    def _judge(
+        self, arguments: Mapping[str, float | str], *, force: bool
+    ) -> tuple[Answer, dict[str, float]]:
+        """Return the replay's verdict on parameters that a person wants to set, as numbers."""
         values: dict[str, float] = {}
+        problem = self._read(arguments, values)
+        if problem:
+            return Answer(verdict="refused", text=problem), {}
+        said, is_better = self._verdict(values)
+        if is_better or force:
+            text = said + ("" if is_better else "; forced")
+            return Answer(verdict="taken", text=text), values
+        text = f"{said}; give it with --force to set it all the same"
+        return Answer(verdict="refused", text=text), {}
+
+    def _read(self, arguments: Mapping[str, float | str], values: dict[str, float]) -> str:
+        """Read parameters into ``values``; return what is wrong with them, "" where nothing is."""
+        state = self._parts.state
+        if state is None or state.model is None:
+            return "no model is loaded"
+        bounds = {**ADAPTIVE_BOUNDS, **state.model.info.adaptive_bounds}
         for key, value in arguments.items():
             if key not in bounds:
-                return Answer(verdict="refused", text=unknown_name("parameter", key, bounds))
+                return unknown_name("parameter", key, bounds)
             low, high = bounds[key][1:]
             number = _as_number(value)
             if number is None or not low <= number <= high:
-                text = f"{key} is {value}; give a number from {low:g} to {high:g}"
-                return Answer(verdict="refused", text=text)
+                return f"{key} is {value}; give a number from {low:g} to {high:g}"
             values[key] = number
-        if not values:
-            return Answer(verdict="refused", text="name a parameter and its value")
-        said, is_better = self._verdict(values)
-        if is_better or force:
-            return Answer(verdict="taken", text=said + ("" if is_better else "; forced"))
-        return Answer(
-            verdict="refused", text=f"{said}; give it with --force to set it all the same"
-        )
+        return "" if values else "name a parameter and its value"
 
     def _verdict(self, values: Mapping[str, float]) -> tuple[str, bool]:
         """Return what a replay of the recent bars says of other parameters: better, or not."""
@@ -183,7 +198,8 @@ class CommandDesk:
         if state is not None and params is not None:
             found = judged(state, params, values)
         if state is None or found is None:
-            return "the replay has too few bars for a verdict", False
+            seen = len(state.recent) if state is not None else 0
+            return f"the replay has {seen} bars, too few for a verdict ({BARS_MIN})", False
         mean, bound = found
         word = "better" if bound > 0.0 else "worse" if mean < 0.0 else "no better for certain"
         said = (

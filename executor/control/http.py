@@ -15,7 +15,8 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from executor.control.desk import ALWAYS, Answer, CommandDesk
+from executor.control.desk import Answer, CommandDesk
+from executor.control.names import ALWAYS
 from executor.control.signatures import same_token
 
 OPEN: Final = frozenset({"/health", "/metrics"})

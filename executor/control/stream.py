@@ -15,7 +15,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from executor.clock import Clock
-from executor.control.desk import ALWAYS, Answer, CommandDesk
+from executor.control.desk import Answer, CommandDesk
+from executor.control.names import ALWAYS
 from executor.core.contract import STREAM_KEPT, CommandName, Keys
 from executor.journal.store import Journal
 from executor.supervisor import heed_cancellation

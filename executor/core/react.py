@@ -27,7 +27,7 @@ from executor.core.events import (
     VenueSnapshot,
 )
 from executor.core.exits import after_close, after_entry, flatten, manage, protect
-from executor.core.guard import on_close, on_model, on_trade, reset
+from executor.core.guard import canary_share, on_close, on_model, on_trade, reset
 from executor.core.learned_regime import learn
 from executor.core.ledger import Opening
 from executor.core.model import tuned
@@ -257,6 +257,9 @@ def _on_model(state: TradingState, event: ModelSwapped, params: Params, draft: D
         tuning.adaptive_for = info.bundle_sha256
     state.signal_params = tuned(info.signal, tuning.adaptive)
     text = f"model {event.version} ({info.bundle_sha256[:12]}) decides from the next bar on"
+    if state.guard.canary_left:
+        share = canary_share(state.guard, params.guard)
+        text += f", with {share:.0%} of its size for {state.guard.canary_left} trades"
     draft.notice(NoticeCode.MODEL_SWAPPED, "", text, event.time_ms)
 
 

@@ -34,7 +34,7 @@ _MORE: Final = {
     "confidence_multiplier": 1.0,
     "min_confidence_threshold": -1.0,
 }
-_BARS_MIN: Final = 96
+BARS_MIN: Final = 96
 
 Bounds = Mapping[str, tuple[float, float, float]]
 
@@ -90,7 +90,7 @@ def gain_bound(gains: FloatArray, block: int, tuning: Tuning, seed: int) -> floa
 
 def wanted(state: TradingState, params: Params) -> int:
     """Return the direction in which a proposal would be tried now, 0 where none would be."""
-    if state.model is None or state.signal_params is None or len(state.recent) < _BARS_MIN:
+    if state.model is None or state.signal_params is None or len(state.recent) < BARS_MIN:
         return 0
     seen = state.tuning.trades_seen
     if seen and state.trade_count - seen < params.tuning.trades_new:
@@ -135,7 +135,7 @@ def judged(
     None where there is no model, or fewer than 96 recent bars to replay. Changes nothing.
     """
     model, signal = state.model, state.signal_params
-    if model is None or signal is None or len(state.recent) < _BARS_MIN:
+    if model is None or signal is None or len(state.recent) < BARS_MIN:
         return None
     gains = _returns(state, tuned(signal, values), params) - _returns(state, signal, params)
     block = model.info.barriers.horizon_bars

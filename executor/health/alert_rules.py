@@ -37,6 +37,17 @@ INFO_NOTICES: Final[Mapping[str, Level]] = {
 INSUFFICIENT: Final = frozenset(
     {"110004", "110006", "110007", "110012", "110014", "110044", "110045"}
 )
+# What may come again and again for one symbol; every other notice is an event of its own.
+REPEATING: Final = frozenset(
+    {
+        NoticeCode.ADOPTED,
+        NoticeCode.STOP_MISSING,
+        NoticeCode.NAKED_POSITION,
+        NoticeCode.ILLEGAL_TRANSITION,
+        NoticeCode.UNKNOWN_FILL,
+        NoticeCode.BALANCE_MISMATCH,
+    }
+)
 CRITICAL_NOTICES: Final = frozenset(
     {
         NoticeCode.STOP_MISSING,
@@ -95,8 +106,8 @@ class AlertRules:
                 self._alerts.tell(Alert(level=level, code=code, text=text))
             elif code in self._open:
                 self._open.discard(code)
-                passed = Alert(level=Level.INFO, code=f"{code}_passed", text=f"{code}: passed")
-                self._alerts.tell(passed)
+                text = f"{code}: passed"
+                self._tell_event(Level.INFO, f"{code}_passed", text)
         self._model_kept_out()
 
     def after(self, event: Event, outcome: Outcome) -> None:
@@ -113,7 +124,13 @@ class AlertRules:
                 level = Level.CRITICAL if code in CRITICAL_NOTICES else Level.WARNING
             if level is not None:
                 self._alerts.tell(
-                    Alert(level=level, code=code, about=notice.symbol, text=notice.text)
+                    Alert(
+                        level=level,
+                        code=code,
+                        about=notice.symbol,
+                        text=notice.text,
+                        is_event=code not in REPEATING,
+                    )
                 )
         if not self._settings.trades:
             return
@@ -127,6 +144,9 @@ class AlertRules:
             text = f"{trade.symbol}: {trade.pnl:+.4f} ({trade.net_return:+.3%}), {trade.reason}"
             self._tell_trade("trade_closed", text, trade.entry_id)
 
+    def _tell_event(self, level: Level, code: str, text: str) -> None:
+        self._alerts.tell(Alert(level=level, code=code, text=text, is_event=True))
+
     def _tell_trade(self, code: str, text: str, about: str) -> None:
         self._alerts.tell(Alert(level=Level.INFO, code=code, about=about, text=text))
 
@@ -134,9 +154,7 @@ class AlertRules:
         loader = self._overview.parts.loader
         refusal = loader.refusal if loader is not None and loader.reachable else ""
         if refusal and refusal != self._refusal:
-            self._alerts.tell(
-                Alert(level=Level.WARNING, code="model_kept_out", about="", text=refusal)
-            )
+            self._tell_event(Level.WARNING, "model_kept_out", refusal)
         self._refusal = refusal
 
     def _balance(self) -> Condition | None:

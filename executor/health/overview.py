@@ -16,6 +16,7 @@ from executor.control.http import HttpCommands
 from executor.core.contract import HealthRecord, ModelRecord, PositionRecord, Refusal, Status
 from executor.core.coverage import coverage_table
 from executor.core.events import Event
+from executor.core.guard import canary_share
 from executor.core.learned_regime import EVIDENCE_MIN, SAMPLES_MIN, RegimeLearner
 from executor.core.tuning import wanted
 from executor.core.types import Outcome
@@ -223,6 +224,14 @@ class Overview:
             "regime_influence": round(learner.influence(), 4),
         }
 
+    def _canary(self) -> dict[str, Any]:
+        """Return what a new model bets, and for how many trades more."""
+        state, params = self.parts.state, self.parts.params
+        if state is None or params is None:
+            return {}
+        share = canary_share(state.guard, params.guard)
+        return {"share": share, "trades_left": state.guard.canary_left}
+
     def _learned_regime(self) -> dict[str, Any]:
         """Return what the learned regime forecasts, and how much that counts."""
         learner = self._learner()
@@ -273,7 +282,7 @@ class Overview:
 
     def summary(self) -> dict[str, Any]:
         """Return what `/status` answers and the summary file holds."""
-        counters, state = self.counters, self.parts.state
+        counters, state, loader = self.counters, self.parts.state, self.parts.loader
         judged, coverage = self.judge(), self.coverage()
         return {
             "time": iso(self.clock.now_ms()),
@@ -281,6 +290,8 @@ class Overview:
             "level": judged.level,
             "step": self.step,
             "health": dict(self.health(judged)),
+            "uptime_s": round(self.vitals.uptime_s(self.clock.monotonic())),
+            "config_hash": self.settings.config_hash(),
             "environment": self.settings.trading.environment,
             "profile": self.settings.trading.profile,
             "symbols": self.symbols(),
@@ -289,6 +300,8 @@ class Overview:
             "close_ms": state.close_ms if state is not None else 0,
             "market_finished": self.market_finished(),
             "model": dict(self.model()),
+            "canary": self._canary(),
+            "quarantined": loader.quarantine.reasons() if loader is not None else {},
             "shadow": plain(self.shadow) if self.shadow is not None else {},
             "adaptive_params": self.adaptive(),
             "learned_regime": self._learned_regime(),

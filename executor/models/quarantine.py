@@ -62,6 +62,10 @@ class Quarantine:
         self._tagged.discard(version)
         self._write()
 
+    def reasons(self) -> dict[str, str]:
+        """Return why each version was left."""
+        return dict(self._why)
+
     def refusal(self, version: str) -> str:
         """Return why a version may not be loaded, "" where it may.
 

@@ -72,7 +72,10 @@ class Settings(Section):
     overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     def secrets(self) -> list[str]:
-        """Return the values that no log may show."""
+        """Return the values that no log may show.
+
+        The paper exchange's own key and secret are the word "paper", which hides nothing.
+        """
         whole = [self.venue.api_key, self.venue.api_secret, self.control.token]
         urls = [
             self.redis.url,
@@ -84,7 +87,7 @@ class Settings(Section):
         found = [secret.get_secret_value() for secret in whole]
         for secret in urls:
             found += parts_of_url(secret.get_secret_value())
-        return [secret for secret in found if secret]
+        return [secret for secret in found if secret and secret != self.trading.environment]
 
     def config_hash(self) -> str:
         """Return a short hash of everything but secrets, printed at start and journaled."""

@@ -21,7 +21,9 @@ def swap(desk: Desk, version: str) -> None:
 def test_a_promotion_bets_a_quarter_for_ten_trades_and_the_first_model_all() -> None:
     desk = Desk()
     whole = quantity(desk)
-    swap(desk, "2")
+    model = FixedModel(model_info(("BTCUSDT",)))
+    outcome = desk.do(ModelSwapped(model=model, version="2", time_ms=desk.close_ms))
+    assert outcome.notices[-1].text.endswith("with 25% of its size for 10 trades")
     small = [quantity(desk) for _ in range(10)]
     assert all(0.2 * whole < one < 0.3 * whole for one in small), (whole, small)
     assert quantity(desk) > 0.9 * whole, "then it bets as any model does"

@@ -92,6 +92,18 @@ async def test_the_same_alert_is_sent_once_and_what_came_between_is_counted() ->
         assert len(post.taken) == 4, "what passed and came back is new"
 
 
+async def test_an_event_is_told_however_soon_it_follows_another_of_its_kind() -> None:
+    """A promotion and a rollback within minutes, a second kill: nobody may miss the second."""
+    post, clock = Post(), FakeClock()
+    async with sending(post, clock, repeat_ms=60_000) as alerts:
+        for text in ("model 2 decides", "model 1 decides", "model 1 decides"):
+            alerts.tell(Alert(level=Level.INFO, code="model_swapped", text=text, is_event=True))
+        assert await alerts.flush(5.0)
+    assert [message.body for message in post.taken] == [
+        "model 2 decides", "model 1 decides", "model 1 decides",
+    ]  # fmt: skip
+
+
 async def test_a_storm_of_a_thousand_errors_is_a_bounded_number_of_messages() -> None:
     post, clock = Post(), FakeClock()
     async with sending(post, clock, hourly_max=20) as alerts:

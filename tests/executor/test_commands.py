@@ -17,7 +17,8 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from executor.clock import SystemClock
-from executor.control.desk import NAMES, SEEN_KEPT, STALE_MS, CommandDesk
+from executor.control.desk import SEEN_KEPT, STALE_MS, CommandDesk
+from executor.control.names import NAMES
 from executor.control.signatures import is_signed, signature
 from executor.control.stream import Commands
 from executor.core.contract import Keys, Status
@@ -188,7 +189,7 @@ async def test_what_is_no_command_is_answered_and_not_obeyed(
 async def test_set_shows_the_replays_verdict_and_needs_force_against_it(bench: Bench) -> None:
     change = {"name": "set", "arguments": {"momentum_threshold": 0.01}}
     verdict, text = await bench.give(change)
-    assert (verdict, "too few bars" in text, "--force" in text) == ("refused", True, True)
+    assert (verdict, "0 bars, too few" in text, "--force" in text) == ("refused", True, True)
     for _ in range(100):
         bench.core.close({"BTCUSDT": LONG_ROW})
     before = bench.core.state.adaptive()
@@ -207,6 +208,25 @@ async def test_set_shows_the_replays_verdict_and_needs_force_against_it(bench: B
     for name, value in bench.taken[-1].arguments.items():
         assert value == getattr(model.info.signal, name), "back to the model's own"
     assert len(bench.taken[-1].arguments) == 6
+
+
+async def test_the_answer_says_what_goes_on_holding_entries_back(bench: Bench) -> None:
+    guard = bench.core.state.guard
+    guard.killed = "killed by me"
+    text = "resume by me; entries stay halted (killed by me) until a reset"
+    assert await bench.give({"name": "resume", "who": "me"}) == ("taken", text)
+    guard.killed, guard.paused = "", True
+    text = "reset by me; entries stay paused until a resume"
+    assert await bench.give({"name": "reset", "who": "me"}) == ("taken", text)
+    assert await bench.give({"name": "resume", "who": "me"}) == ("taken", "resume by me")
+
+
+async def test_what_is_set_is_a_number_whatever_way_it_came(bench: Bench) -> None:
+    change = {"name": "set", "arguments": {"momentum_threshold": "0.006"}, "force": True}
+    assert (await bench.give(change))[0] == "taken"
+    assert bench.taken[-1].arguments == {"momentum_threshold": 0.006}
+    bench.core.do(bench.taken[-1])
+    assert bench.core.state.adaptive()["momentum_threshold"] == 0.006
 
 
 async def test_a_kill_is_verified_against_the_venue(bench: Bench) -> None:

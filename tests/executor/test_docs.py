@@ -3,7 +3,7 @@
 import tomllib
 from pathlib import Path
 
-from executor.control.desk import NAMES
+from executor.control.names import NAMES
 from executor.core.contract import METRIC_FIELDS, Keys, Status
 from executor.core.params import PROFILES, Params, with_profile
 

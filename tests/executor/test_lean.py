@@ -17,11 +17,14 @@ FORBIDDEN = (
 CODE = """
 import json, sys
 import executor.__main__
+light = sorted(sys.modules)
+import executor.verbs
 from executor.venue import lean_ccxt
 lean_ccxt.exchange_class("bybit")
 exchanges = [m for m in sys.modules if m.startswith(("ccxt.pro.", "ccxt.async_support."))]
 memory = next(l for l in open("/proc/self/status") if l.startswith("VmRSS")).split()[1]
-print(json.dumps({"modules": sorted(sys.modules), "exchanges": exchanges, "rss_kb": int(memory)}))
+said = {"modules": sorted(sys.modules), "exchanges": exchanges, "rss_kb": int(memory)}
+print(json.dumps({**said, "light": light}))
 """
 
 
@@ -63,3 +66,10 @@ def test_imports_alone_leave_room_in_memory(loaded: dict[str, object]) -> None:
     rss_kb = loaded["rss_kb"]
     assert isinstance(rss_kb, int)
     assert rss_kb < 120_000
+
+
+def test_a_health_check_loads_nothing_of_what_trades(loaded: dict[str, object]) -> None:
+    light = loaded["light"]
+    assert isinstance(light, list)
+    heavy = ("xgboost", "ccxt", "scipy", "executor.app", "executor.venue", "executor.health")
+    assert [m for m in light if m.startswith(heavy)] == []

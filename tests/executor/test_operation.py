@@ -5,6 +5,7 @@ anybody is searched for them.
 """
 
 import asyncio
+import getpass
 import json
 import signal
 import sqlite3
@@ -122,13 +123,17 @@ async def test_a_person_is_never_left_guessing(operated: Operated) -> None:
             got, said = await answer(program.url + "/commands", TOKEN, body)
             operated.heard.append(said)
             assert got == code, said
+        await set_by_hand(operated, program)
         await forged(operated)
         await refused_without_token(operated, program)
         await program.until(lambda s: bool(s["positions"]), "in a position", 60.0)
         code, said = await operated.tell(program, "flatten", "--who", "cid")
         assert (code, "done: flat, and the venue confirms it" in said) == (0, True), said
         await program.until(lambda s: s["status"] == "PAUSED" and not s["positions"], "flat")
-        assert await operated.tell(program, "resume") == (0, "taken: resume by cli\n")
+        assert await operated.tell(program, "resume") == (
+            0,
+            f"taken: resume by {getpass.getuser()}\n",
+        )
         operated.stage.mlflow.down = True  # what its address holds would be said now
         await program.until(lambda s: "registry" in str(s["health"]["reasons"]), "complaining")
         await program.until(lambda s: bool(s["positions"]), "in a position again", 60.0)
@@ -138,7 +143,8 @@ async def test_a_person_is_never_left_guessing(operated: Operated) -> None:
         assert status["positions"] == []
         assert (await operated.tell(program, "check"))[0] == 1, "a container sees it"
         code, said = await operated.tell(program, "resume")
-        assert (code, (await program.get())[1]["status"]) == (0, "HALTED"), "a latch is no pause"
+        assert (code, "entries stay halted (killed by bob) until a reset" in said) == (0, True)
+        assert (await program.get())[1]["status"] == "HALTED", "a latch is no pause"
         assert await operated.tell(program, "reset", "--who", "ann") == (0, "taken: reset by ann\n")
         await program.until(lambda s: s["status"] in {"RUNNING", "DEGRADED"}, "trading again")
         await receiver.until("killed", "paused", "resumed", "params_adopted", "reset")
@@ -159,6 +165,19 @@ async def test_a_person_is_never_left_guessing(operated: Operated) -> None:
     assert len(said) > 20_000
     for canary in CANARIES:
         assert canary not in said, said[said.index(canary) - 200 : said.index(canary) + 50]
+
+
+async def set_by_hand(operated: Operated, program: ExecutorProgram) -> None:
+    """Set a parameter on the command line, as text: it arrives as a number and is in force."""
+    name = "momentum_threshold"
+    code, said = await operated.tell(program, "set", f"{name}=0.0065")
+    assert (code, "--force" in said) == (1, True), said
+    code, said = await operated.tell(program, "set", f"{name}=0.0065", "--force", "--who", "ann")
+    assert (code, said.startswith("taken: the replay")) == (0, True), said
+    await program.until(lambda s: s["adaptive_params"][name] == 0.0065, "set")
+    code, said = await operated.tell(program, "revert", "--who", "ann")
+    assert (code, "back to the model's own, by ann" in said) == (0, True), said
+    await program.until(lambda s: s["adaptive_params"][name] == 0.004, "reverted")
 
 
 async def forged(operated: Operated) -> None:

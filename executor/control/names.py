@@ -1,0 +1,14 @@
+"""The commands there are, which of them are always obeyed, and how long a flattening may take.
+
+Decides names alone: whoever gives a command and whoever judges it read them here, and giving one
+needs nothing of what obeys it.
+"""
+
+from typing import Final
+
+from executor.core.contract import CommandName
+
+FLAT_S: Final = 30.0
+ALWAYS: Final = frozenset({CommandName.KILL, CommandName.FLATTEN})
+REVERT: Final = "revert"
+NAMES: Final = (*(str(name) for name in CommandName), REVERT)
