@@ -6,6 +6,7 @@ own; whatever fails here is said, counted and started again, and trading never n
 """
 
 import asyncio
+import socket
 from types import TracebackType
 from typing import Final, Self
 
@@ -89,7 +90,9 @@ class Operations:
         count = f"{len(trading.symbols)} symbols"
         if self._settings.universe.mode == "auto":
             count = f"an automatic universe of {self._settings.universe.count_max} at most"
-        text = f"{trading.environment}, {trading.profile}, {count}"
+        health = self._settings.health
+        where = f"on {socket.gethostname()}, health on {health.host}:{health.port}"
+        text = f"{trading.environment}, {trading.profile}, {count}, {where}"
         self.alerts.tell(Alert(level=Level.INFO, code="started", text=text))
         return self
 

@@ -2,10 +2,10 @@
 
 Decides that the same alert is not sent twice within ``repeat_ms`` (what came between is counted and
 told; an event is never the same as another), that no more than ``hourly_max`` messages leave in an
-hour (a quarter is kept for critical ones; the rest is summed up in one), and that a service which
-is away or hangs delays alerts and nothing else. Never decides what is worth telling
-(`alert_rules` does) and never sends (`deliver` is an argument). Rule: :meth:`Alerts.tell` returns
-at once, whatever happens.
+hour (half is kept for warnings, a quarter for critical ones; the rest is summed up in one), and
+that a service which is away or hangs delays alerts and nothing else. Never decides what is worth
+telling (`alert_rules` does) and never sends (`deliver` is an argument). Rule: :meth:`Alerts.tell`
+returns at once, whatever happens.
 """
 
 import asyncio
@@ -21,7 +21,6 @@ from executor.clock import Clock
 from executor.settings.sections import Alerts as AlertSettings
 
 HOUR_S: Final = 3_600.0
-CRITICAL_SHARE: Final = 0.25
 TRIES: Final = 5
 PAUSE_FIRST_S: Final = 1.0
 PAUSE_MOST_S: Final = 60.0
@@ -36,6 +35,10 @@ class Level(IntEnum):
     INFO = 0
     WARNING = 1
     CRITICAL = 2
+
+
+# Of an hour's messages, what is kept for levels above this one.
+KEPT_FOR_WORSE: Final = {Level.INFO: 0.5, Level.WARNING: 0.25, Level.CRITICAL: 0.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,9 +220,7 @@ class Alerts:
         while self._sent_at and now - self._sent_at[0] > HOUR_S:
             self._sent_at.popleft()
         most = self._settings.hourly_max
-        if level < Level.CRITICAL:
-            most -= int(CRITICAL_SHARE * most)
-        return len(self._sent_at) < most
+        return len(self._sent_at) < most - int(KEPT_FOR_WORSE[level] * most)
 
     def _message(self, alert: Alert) -> Message:
         about = f" {alert.about}" if alert.about else ""

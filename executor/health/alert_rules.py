@@ -75,6 +75,7 @@ class AlertRules:
         self._open: set[str] = set()
         self._refusal = ""
         self._held_lease = False
+        self._is_running = False
         self._conditions: dict[str, Callable[[], Condition | None]] = {
             "balance": self._balance,
             "drawdown_level": self._drawdown,
@@ -109,6 +110,7 @@ class AlertRules:
                 text = f"{code}: passed"
                 self._tell_event(Level.INFO, f"{code}_passed", text)
         self._model_kept_out()
+        self._running()
 
     def after(self, event: Event, outcome: Outcome) -> None:
         """Tell what an event brought; called for every event, returns at once."""
@@ -156,6 +158,21 @@ class AlertRules:
         if refusal and refusal != self._refusal:
             self._tell_event(Level.WARNING, "model_kept_out", refusal)
         self._refusal = refusal
+
+    def _running(self) -> None:
+        """Tell once that the start is over: a standby that took over, a restart that is through."""
+        overview = self._overview
+        if self._is_running or not overview.is_running:
+            return
+        self._is_running = True
+        state, version = overview.parts.state, overview.model()["version"]
+        held = len(state.ledger.positions) if state is not None else 0
+        text = (
+            f"trading {len(overview.symbols())} symbols with "
+            f"{f'model {version}' if version else 'no model, so nothing is entered'}; "
+            f"{held} positions held, {state.trade_count if state is not None else 0} trades so far"
+        )
+        self._tell_event(Level.INFO, "running", text)
 
     def _balance(self) -> Condition | None:
         state, most = self._overview.parts.state, self._settings.balance_drop

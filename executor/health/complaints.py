@@ -46,7 +46,7 @@ def late_components(settings: Settings, vitals: Vitals, now: float) -> dict[str,
 def warnings(settings: Settings, parts: Parts, vitals: Vitals, memory_mb: float) -> list[str]:
     """Return what a person should know although trading goes on."""
     reasons, loader = [], parts.loader
-    if loader is not None:
+    if loader is not None and loader.asked:
         if not loader.reachable:
             reasons.append("registry: MLflow does not answer; the model there is stays")
         if loader.refusal and loader.reachable:

@@ -61,7 +61,8 @@ class Policy:
 class Loader:
     """Watches the alias. ``reachable`` and ``refusal`` say what a person wants to know.
 
-    ``accepted`` holds (sha256, version) of every bundle that this process judged and checked.
+    Before the first look was taken (``asked``) they say nothing. ``accepted`` holds (sha256,
+    version) of every bundle that this process judged and checked.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Loader:
         self._policy = policy
         self._clock = clock
         self.current: LoadedModel | None = None
+        self.asked = False
         self.reachable = False
         self.refusal = ""
         self.quarantine = quarantine
@@ -90,6 +92,7 @@ class Loader:
             self.refusal = str(error)
         if self.current is None:
             self.current = await self._from_store()
+        self.asked = True
         return self.current
 
     async def run(self, offer: Offer) -> None:

@@ -73,6 +73,16 @@ async def sending(post: Post, clock: FakeClock, **settings: Any) -> AsyncIterato
     await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_what_is_worse_gets_through_where_what_is_not_has_used_its_share() -> None:
+    post, clock = Post(), FakeClock()
+    async with sending(post, clock, hourly_max=8) as alerts:
+        for level, most in ((Level.INFO, 4), (Level.WARNING, 6), (Level.CRITICAL, 8)):
+            for number in range(20):
+                alerts.tell(an_alert("x", level, about=f"{level} {number}"))
+                assert await alerts.flush(5.0)
+            assert len(post.taken) == most, level
+
+
 async def test_the_same_alert_is_sent_once_and_what_came_between_is_counted() -> None:
     post, clock = Post(), FakeClock()
     async with sending(post, clock, repeat_ms=60_000) as alerts:
@@ -232,7 +242,11 @@ class Stage:
         self.feed = SimpleNamespace(silent_ms=0)
         self.orders = SimpleNamespace(fatal="")
         self.loader = SimpleNamespace(
-            refusal="", reachable=True, current="model", quarantine=SimpleNamespace(untold=list)
+            asked=True,
+            refusal="",
+            reachable=True,
+            current="model",
+            quarantine=SimpleNamespace(untold=list),
         )
         self.calls = SimpleNamespace(
             failed_row=0, last="", error_rate=lambda: 0.0, mean_ms=lambda: 0.0, states=dict,
@@ -255,7 +269,7 @@ async def test_every_alert_is_received_over_http(receiver: Receiver) -> None:
     stage = Stage(receiver)
     tick = Tick(now_ms=1)
     async with stage.operations:
-        await receiver.until("started")
+        await receiver.until("started", "running")
         stage.overview.redis_wanted, stage.overview.redis_ok = True, False
         stage.feed.silent_ms = 900_000 + 300_001
         stage.orders.fatal = "10003 key"

@@ -34,7 +34,11 @@ class Patient:
             scan_s=0.1, problem="", followed=("BTCUSDT",), leaving=[], members=("BTCUSDT",)
         )
         self.loader = SimpleNamespace(
-            reachable=True, refusal="", current="model", quarantine=SimpleNamespace(untold=list)
+            asked=True,
+            reachable=True,
+            refusal="",
+            current="model",
+            quarantine=SimpleNamespace(untold=list),
         )
         self.calls = SimpleNamespace(
             rate=0.0, ms=100.0, circuit=Circuit.CLOSED, error_rate=lambda: self.calls.rate,
