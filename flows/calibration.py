@@ -19,7 +19,7 @@ from scipy.stats import beta
 
 from features.errors import InputError
 from features.types import Candles
-from flows.calibrate import Terms, judge_market
+from flows.calibrate import EDGES, HARDER, Terms, judge_market
 from flows.lake.filenames import data_files, read_name
 from flows.lake.fileread import Reading, read_rows
 from flows.research.nulls import Histories, idle_funding
@@ -77,6 +77,7 @@ def plan_markets(
     planted: int,
     sharpe: float,
     curve: int,
+    harder: int,
     seed: int,
     folder: Path | None,
 ) -> list[Market]:
@@ -92,19 +93,22 @@ def plan_markets(
         Markets with an edge whose oracle has ``sharpe``.
     curve
         Markets at each other whole Sharpe ratio from 0 to 4.
+    harder
+        Markets of each kind whose edge, of ``sharpe`` too, the written recipe does not fit.
     folder
         Real hourly candles for the sign-flipped nulls; without it that kind is left out.
     """
     kinds = SYNTHETIC_NULLS if folder is None else ("flipped", *SYNTHETIC_NULLS)
     lines = [_market(sizes, kinds[n % len(kinds)], 0.0, seed + n, folder) for n in range(nulls)]
     edges = [_market(sizes, "planted", sharpe, seed + n, None) for n in range(planted)]
-    edges += [
+    others = [
         _market(sizes, "planted", float(level), seed + n, None)
         for n in range(curve)
         for level in range(5)
         if float(level) != sharpe
     ]
-    return _mixed(lines, edges)
+    unfit = [_market(sizes, kind, sharpe, seed + n, None) for n in range(harder) for kind in HARDER]
+    return _mixed(lines, edges, others, unfit)
 
 
 def run_markets(
@@ -170,14 +174,14 @@ def counts(rows: Iterable[dict[str, Any]]) -> list[Count]:
     return [
         Count(kind=kind, sharpe=sharpe, markets=len(found), promoted=sum(found))
         for (kind, sharpe), found in sorted(
-            groups.items(), key=lambda one: (one[0][0] == "planted", one[0])
+            groups.items(), key=lambda one: (one[0][0] in EDGES, one[0])
         )
     ]
 
 
 def all_nulls(found: Sequence[Count]) -> Count:
     """Return one count of all markets with nothing to find."""
-    nulls = [count for count in found if count.kind != "planted"]
+    nulls = [count for count in found if count.kind not in EDGES]
     return Count(
         kind="all nulls",
         sharpe=0.0,
@@ -231,9 +235,9 @@ def _market(sizes: Terms, kind: str, sharpe: float, seed: int, folder: Path | No
     return Market(terms=terms, seed=seed, folder=folder if kind == "flipped" else None)
 
 
-def _mixed(first: Sequence[Market], second: Sequence[Market]) -> list[Market]:
-    """Return both in proportion to their lengths."""
-    placed = [((n + 0.5) / len(part), m) for part in (first, second) for n, m in enumerate(part)]
+def _mixed(*parts: Sequence[Market]) -> list[Market]:
+    """Return all in proportion to their lengths."""
+    placed = [((n + 0.5) / len(part), m) for part in parts for n, m in enumerate(part)]
     return [market for _, market in sorted(placed, key=lambda one: one[0])]
 
 

@@ -135,6 +135,7 @@ def _refitted(
         test_ms=terms.test_ms,
         embargo_ms=int(hours * HOUR_MS),
         calibration_error=evidence.metrics["test"].get("calibration_error", float("nan")),
+        leaked_rows=evidence.leaked_rows,
     )
     return judge_refit(refit, gate_limits(settings))
 

@@ -106,7 +106,10 @@ class Ledger:
         with self._path.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
-            yield file, self._read(file)
+            entries = self._read(file)
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
+            yield file, entries
 
     def _append(
         self,
@@ -127,9 +130,8 @@ class Ledger:
             **told,
             "before": entries[-1]["hash"] if entries else GENESIS,
         }
-        line = _canonical({**body, "hash": _hash(body)}) + b"\n"
         file.seek(0, os.SEEK_END)
-        file.write(line)
+        file.write(_canonical({**body, "hash": _hash(body)}) + b"\n")
         file.flush()
         os.fsync(file.fileno())
         remembered = self._head.with_name(f"{self._head.name}.part")
@@ -137,9 +139,15 @@ class Ledger:
         remembered.replace(self._head)
 
     def _read(self, file: IO[bytes]) -> list[dict[str, Any]]:
+        """Return the chained lines; a write that was cut short is left out where nobody saw it end.
+
+        A line counts once its newline is there; the file's remembered length is written after it,
+        so a cut last line that is remembered was cut later, and is refused as missing.
+        """
         entries: list[dict[str, Any]] = []
         before = GENESIS
-        for number, line in enumerate(file.read().splitlines(), start=1):
+        whole, _, _ = file.read().rpartition(b"\n")
+        for number, line in enumerate(whole.splitlines(), start=1):
             entry = self._parsed(line, number)
             body = {name: value for name, value in entry.items() if name != "hash"}
             if (

@@ -57,7 +57,7 @@ def search(dataset_key: str, trials: int | None = None, joins: int | None = None
     else:
         job.work(tell)
     records = study.records(job.found)
-    best = study.chosen(job.found)
+    best = study.chosen(job.found, job.space, job.score_days)
     plot = search_figure([r.result.score for r in records], [r.is_sobol for r in records])
     show_page("search-plot", image_page("Search", plot), job.name)
     return {

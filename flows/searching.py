@@ -49,6 +49,7 @@ class Job:
     evaluate: Callable[[Mapping[str, float]], TrialResult]
     total: int
     seed: int
+    score_days: int
 
     def work(self, on_trial: OnTrial) -> None:
         """Run trials until the study holds as many as wanted, other workers' included."""
@@ -95,6 +96,7 @@ def make_job(settings: Settings, dataset_key: str, total: int, start: Recipe | N
         evaluate=partial(evaluate, base=base, dataset=data, trial=terms, machine=machine(settings)),
         total=total,
         seed=terms.seed,
+        score_days=terms.score_days,
     )
 
 

@@ -181,7 +181,7 @@ class Gate(Section):
     """What a model must show before it may be traded."""
 
     trades_min: int = Field(default=100, ge=1)
-    drawdown_max: float = Field(default=0.25, gt=0, le=1)
+    drawdown_max: float = Field(default=0.3, gt=0, le=1)
     spa_level: float = Field(default=0.02, gt=0, le=0.5)
     spa_draws: int = Field(default=5000, ge=100, le=1_000_000)
     loss_probability_max: float = Field(default=0.2, ge=0, le=1)

@@ -26,6 +26,7 @@ from optuna.trial import FrozenTrial, TrialState
 from redis.exceptions import RedisError
 
 from features.errors import InputError
+from flows.research.choice import chosen_trial
 from flows.research.objective import TrialResult
 from flows.research.space import Dimension
 
@@ -155,8 +156,8 @@ def records(study: optuna.Study) -> list[TrialRecord]:
     return [_record(trial) for trial in trials]
 
 
-def chosen(study: optuna.Study) -> TrialRecord:
-    """Return the trial that becomes the model: the highest score, the earlier one where equal.
+def chosen(study: optuna.Study, space: Sequence[Dimension], score_days: int) -> TrialRecord:
+    """Return the trial that becomes the model, by ``flows.research.choice``.
 
     Under NSGA-II only those are asked that no other trial beats in every aim.
 
@@ -171,7 +172,7 @@ def chosen(study: optuna.Study) -> TrialRecord:
     if len(study.directions) > 1:
         front = {trial.number for trial in study.best_trials}
         found = [record for record in found if record.number in front] or found
-    return max(found, key=lambda record: (record.result.score, -record.number))
+    return chosen_trial(found, space, score_days)
 
 
 def started(study: optuna.Study) -> TrialRecord:

@@ -1,4 +1,4 @@
-"""Flow: trains the best point of a study, judges it once, and keeps all that was measured.
+"""Flow: trains the chosen point of a study, judges it once, and keeps all that was measured.
 
 Wires only: how a model is made and measured, ``flows.research`` decides.
 """
@@ -45,7 +45,7 @@ PLOTS_SHOWN = ("equity", "calibration", "importance", "labels", "search", "paths
 
 @flow(name="train")
 def train(dataset_key: str, study_name: str, joins: int | None = None) -> dict[str, Any]:
-    """Train the study's best point and judge it on the untouched test part.
+    """Train the study's chosen point and judge it on the untouched test part.
 
     Where the model is to join a version (``joins``), the point is that version's own.
 
@@ -61,8 +61,13 @@ def train(dataset_key: str, study_name: str, joins: int | None = None) -> dict[s
     searched = study.open_study(study_url(settings), study_name, settings.search.sampler)
     records = study.records(searched)
     base = base_recipe(settings) if joins is None else joined_recipe(settings, joins)
-    best = study.chosen(searched) if joins is None else study.started(searched)
-    recipe, terms = base.with_point(best.point), trial_terms(settings, data)
+    terms = trial_terms(settings, data)
+    best = (
+        study.chosen(searched, search_space(base), terms.score_days)
+        if joins is None
+        else study.started(searched)
+    )
+    recipe = base.with_point(best.point)
     log.info("training the point of trial %d of %d", best.number, len(records))
     trained = train_model(data, recipe, terms, machine(settings))
     for symbol, count in trained.samples.dropped.items():

@@ -14,7 +14,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from features.errors import InputError
-from flows.calibrate import Terms
+from flows.calibrate import EDGES, Terms
 from flows.calibration import (
     Count,
     all_nulls,
@@ -42,6 +42,7 @@ def calibrate(
     planted: int = 100,
     sharpe: float = 3.0,
     curve: int = 20,
+    harder: int = 20,
     trials: int = 30,
     sobol: int = 16,
     days: int = 730,
@@ -68,6 +69,9 @@ def calibrate(
         Of the planted edge, a year, over the judged days.
     curve
         Markets at each other Sharpe ratio from 0 to 4, for the curve of power.
+    harder
+        Markets of two kinds whose edge of --sharpe the written recipe does not fit: one goes on
+        longer than a position is held, one follows another signal.
     trials
         Trials of each search.
     sobol
@@ -87,14 +91,24 @@ def calibrate(
     json
         Write the counts to this file, for machines.
     """
-    if min(nulls, planted, curve) < 0 or nulls + planted + curve < 1:
-        raise InputError("--nulls, --planted, --curve: give counts of 0 or more, one above 0")
+    sizes = (nulls, planted, curve, harder)
+    if min(sizes) < 0 or max(sizes) < 1:
+        raise InputError(
+            "--nulls, --planted, --curve, --harder: give counts of 0 or more, one above 0"
+        )
     if workers < 1:
         raise InputError(f"--workers: {workers} is too few; give 1 or more")
     kept = file or load_settings().paths.reports / "gate-calibration.jsonl"
-    sizes = Terms(kind="driftless", symbols=symbols, days=days, trials=trials, sobol=sobol)
+    terms = Terms(kind="driftless", symbols=symbols, days=days, trials=trials, sobol=sobol)
     markets = plan_markets(
-        sizes, nulls=nulls, planted=planted, sharpe=sharpe, curve=curve, seed=seed, folder=data
+        terms,
+        nulls=nulls,
+        planted=planted,
+        sharpe=sharpe,
+        curve=curve,
+        harder=harder,
+        seed=seed,
+        folder=data,
     )
     out = console()
     with Stages(out).stage("Markets") as stage:
@@ -110,7 +124,7 @@ def calibrate(
     write_bytes(plot, calibration_run_figure(found, _null_values(rows)))
     _show(out, found, rows)
     out.print(f"The figure: {plot}")
-    write_json(json, _plain(found, rows, sizes))
+    write_json(json, _plain(found, rows, terms))
     return 0
 
 
@@ -156,7 +170,7 @@ def _show(out: Console, found: Sequence[Count], rows: Sequence[dict[str, Any]]) 
     shown = [
         (
             c.kind,
-            c.sharpe if c.kind == "planted" else None,
+            c.sharpe if c.kind in EDGES else None,
             c.markets,
             c.promoted,
             f"{c.lower:.1%}",
@@ -166,7 +180,7 @@ def _show(out: Console, found: Sequence[Count], rows: Sequence[dict[str, Any]]) 
     ]
     columns = ("market", "oracle's Sharpe", "markets", "promoted", "at least", "at most")
     out.print(table("Promoted, with 95 % bounds of the rate", columns, shown))
-    tally = refusals(row for row in rows if row["kind"] != "planted")
+    tally = refusals(row for row in rows if row["kind"] not in EDGES)
     if tally:
         out.print(
             "Nulls were refused for: " + ", ".join(f"{name} {n}" for name, n in tally.items())
@@ -179,7 +193,7 @@ def _null_values(rows: Sequence[dict[str, Any]]) -> list[float]:
     return [
         row["values"][SPA]
         for row in rows
-        if row["kind"] != "planted" and SPA in row.get("values", {})
+        if row["kind"] not in EDGES and SPA in row.get("values", {})
     ]
 
 
@@ -189,8 +203,8 @@ def _plain(found: Sequence[Count], rows: Sequence[dict[str, Any]], sizes: Terms)
             {**asdict(c), "lower": c.lower, "upper": c.upper} for c in (*found, all_nulls(found))
         ],
         "refusals": {
-            "nulls": refusals(row for row in rows if row["kind"] != "planted"),
-            "planted": refusals(row for row in rows if row["kind"] == "planted"),
+            "nulls": refusals(row for row in rows if row["kind"] not in EDGES),
+            "planted": refusals(row for row in rows if row["kind"] in EDGES),
         },
         "cpu_s_mean": float(np.mean([row["cpu_s"] for row in rows])) if rows else None,
         "sizes": {name: value for name, value in asdict(sizes).items() if name != "kind"},

@@ -47,6 +47,7 @@ def compare(
     test_ms: int,
     embargo_ms: int,
     calibration_error: float,
+    leaked_rows: int,
 ) -> Refit:
     """Return the figures of the refit tier.
 
@@ -56,8 +57,8 @@ def compare(
         Where the candidate's test part begins.
     embargo_ms
         The candidate's distance between training and test.
-    calibration_error
-        Of the candidate on its test part.
+    calibration_error, leaked_rows
+        Of the candidate, from its evidence.
     """
     horizon_ms = max(_horizon_ms(model.info) for model in (candidate, champion))
     champion_end_ms = champion.info.trained_until_ms
@@ -100,6 +101,7 @@ def compare(
             champion_end_ms=champion_end_ms,
             horizon_ms=horizon_ms,
         ),
+        leaked_rows=leaked_rows,
         calibration_error=calibration_error,
         horizon_hours=horizon_ms / HOUR_MS,
     )

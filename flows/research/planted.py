@@ -2,23 +2,22 @@
 
 The gate's power is measured on them.
 
-Decides how the edge is planted: after every default primary signal of the *altered* prices, prices
-drift its way for some bars. Never judges. Rule: the oracle trades through the costs, slippage and
-marking of everybody else (``flows.research.book``), so that "Sharpe 3" means the same for it and
-for a trial.
+Decides how the edge is planted: after a primary signal of the *altered* prices, prices drift its
+way for some bars. Signals while a drift goes on change nothing, or prolong it and turn it
+round (``prolonged``), so that it outlasts any holding time fixed at the entry. Never judges. Rule:
+the oracle trades through the costs, slippage and marking of everybody else
+(``flows.research.book``), so that "Sharpe 3" means the same for it and for a trial.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from features.catalog import Catalog
 from features.costs import Costs
-from features.signals import INPUTS, RULES, SignalParams, primary_signal
-from features.stream import FeatureStream
-from features.types import Candle, Candles, FloatArray, IntArray
+from features.signals import SignalParams
+from features.types import Candles, FloatArray, IntArray
 from flows.research.book import Prices, RoundTrips, daily_returns
-from flows.research.market import VOLATILITY
+from flows.research.drift import drift_walk
 from flows.research.nulls import Histories
 from flows.research.performance import sharpe_annual
 
@@ -49,17 +48,30 @@ class Planted:
     edges: tuple[Edge, ...]
 
 
-def plant(histories: Histories, catalog: Catalog, *, bars: int, strength: float) -> Planted:
-    """Return histories in which the default primary signal is followed by a drift its way.
+def plant(
+    histories: Histories,
+    *,
+    bars: int,
+    strength: float,
+    signal: SignalParams | None = None,
+    prolonged: bool = False,
+) -> Planted:
+    """Return histories in which a momentum signal is followed by a drift its way.
 
     Parameters
     ----------
     bars
-        How long a drift goes on after the latest signal; one of the other side turns it round.
+        How long a drift goes on after the signal that began it.
     strength
         Drift a bar, as a multiple of the per-bar volatility at the signal.
+    signal
+        The default one where not given.
+    prolonged
+        Whether later signals count too: the drift goes on for ``bars`` after the latest one, and
+        one of the other side turns it round.
     """
-    made = [_planted(candles, catalog, bars, strength) for candles, _ in histories]
+    rule = signal or SignalParams()
+    made = [_planted(candles, rule, bars, strength, prolonged) for candles, _ in histories]
     return Planted(
         histories=[(c, f) for (c, _), (_, f) in zip(made, histories, strict=True)],
         edges=tuple(edge for _, edge in made),
@@ -103,13 +115,14 @@ def oracle_daily(market: Planted, costs: Costs, *, first_day: int, days: int) ->
 
 def plant_sharpe(
     histories: Histories,
-    catalog: Catalog,
     *,
     bars: int,
     sharpe: float,
     costs: Costs,
     first_day: int,
     days: int,
+    signal: SignalParams | None = None,
+    prolonged: bool = False,
 ) -> tuple[Planted, float]:
     """Return a market whose oracle's net Sharpe ratio a year over the days is ``sharpe``.
 
@@ -120,7 +133,7 @@ def plant_sharpe(
     tried: list[tuple[float, float, Planted]] = []
     strength = 0.02 + 0.022 * max(sharpe, 0.0)
     for _ in range(SECANT_STEPS):
-        market = plant(histories, catalog, bars=bars, strength=strength)
+        market = plant(histories, bars=bars, strength=strength, signal=signal, prolonged=prolonged)
         found = sharpe_annual(oracle_daily(market, costs, first_day=first_day, days=days))
         tried.append((strength, found, market))
         if abs(found - sharpe) <= SHARPE_TOLERANCE:
@@ -136,43 +149,11 @@ def plant_sharpe(
 
 
 def _planted(
-    candles: Candles, catalog: Catalog, bars: int, strength: float
+    candles: Candles, signal: SignalParams, bars: int, strength: float, prolonged: bool
 ) -> tuple[Candles, Edge]:
-    """Walk bar by bar: the signal is that of the prices as altered so far."""
-    signal = SignalParams()
-    needed = catalog.subset((*INPUTS[RULES[signal.rule]], VOLATILITY))
-    columns = {name: number for number, name in enumerate(needed.names)}
-    stream = FeatureStream(needed, candles.interval_ms)
-    shift = np.zeros(candles.n + 1)
-    found: list[list[float]] = []
-    side, drift, until = 0, 0.0, -1
-    for i in range(candles.n):
-        shift[i + 1] = shift[i] + drift
-        before, after = np.exp(shift[i]), np.exp(shift[i + 1])
-        row = stream.update(
-            Candle(
-                open_ms=int(candles.open_ms[i]),
-                open=candles.open[i] * before,
-                high=candles.high[i] * max(before, after),
-                low=candles.low[i] * min(before, after),
-                close=candles.close[i] * after,
-                volume=candles.volume[i],
-            )
-        )
-        volatility = float(row[columns[VOLATILITY]])
-        fired = primary_signal(row, columns, signal)
-        if fired.side != 0:
-            until = i + bars
-        if side != 0 and (i >= until or fired.side == -side):
-            found[-1] += [i + 1, volatility]
-            side, drift = 0, 0.0
-        if side == 0 and fired.side != 0:
-            side, drift = fired.side, fired.side * strength * volatility
-            found.append([i + 1, side, volatility])
-    if side != 0:
-        found.pop()
+    """Return altered candles and the drifts that ended in them."""
+    shift, drifts = drift_walk(candles, signal, bars=bars, strength=strength, prolonged=prolonged)
     before, after = np.exp(shift[:-1]), np.exp(shift[1:])
-    table = np.array(found, dtype=np.float64).reshape(-1, 5)
     return (
         Candles(
             interval_ms=candles.interval_ms,
@@ -184,10 +165,10 @@ def _planted(
             volume=candles.volume,
         ),
         Edge(
-            entry=table[:, 0].astype(np.int64),
-            side=table[:, 1].astype(np.int64),
-            volatility_in=table[:, 2],
-            leave=table[:, 3].astype(np.int64),
-            volatility_out=table[:, 4],
+            entry=drifts[:, 0].astype(np.int64),
+            side=drifts[:, 1].astype(np.int64),
+            volatility_in=drifts[:, 2],
+            leave=drifts[:, 3].astype(np.int64),
+            volatility_out=drifts[:, 4],
         ),
     )

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from features.types import FloatArray, IntArray
 from flows.research.book import DAY_MS
+from flows.research.bootstrap import stationary_counts
 from flows.research.criteria import Criterion, Verdict, at_least, at_most, reported
 from flows.research.performance import DAYS_A_YEAR, sharpe_annual
 from flows.research.splits import Rows
-from flows.research.superiority import chances_not_worse, stationary_counts
+from flows.research.superiority import chances_not_worse
 from flows.research.verdict import BLOCK_DAYS_MIN, GateLimits
 
 EVENTS_MIN = 100
@@ -31,7 +32,8 @@ class Refit:
     ``difference`` is the candidate's log loss minus the champion's, shape (n,), on paired events of
     ``day`` (since 1970) and ``weight``. ``ours`` and ``theirs`` are daily net returns of the
     compared days. ``unequal_cells`` counts features in which stream and batch differ,
-    ``shared_rows`` rows that compare and that a model was trained on or near to.
+    ``shared_rows`` rows that compare and that a model was trained on or near to, ``leaked_rows``
+    the candidate's training rows that touch what judged it.
     """
 
     difference: FloatArray
@@ -42,6 +44,7 @@ class Refit:
     unequal_cells: int
     compared_cells: int
     shared_rows: int
+    leaked_rows: int
     calibration_error: float
     horizon_hours: float
 
@@ -105,10 +108,12 @@ def judge_refit(refit: Refit, limits: GateLimits) -> Verdict:
             ),
             at_most(
                 "no leakage",
-                float(refit.shared_rows) if refit.difference.size else nan,
+                float(refit.shared_rows + refit.leaked_rows) if refit.difference.size else nan,
                 0.0,
                 f"{refit.shared_rows} of {refit.difference.size} compared events lie where a model "
-                "has learnt, or within a horizon of it",
+                "has learnt, or within a horizon of it; "
+                f"{refit.leaked_rows} rows trained a model and touch, with the embargo, what "
+                "judged it",
             ),
             at_most(
                 "calibration error",

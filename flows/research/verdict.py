@@ -36,14 +36,14 @@ class GateLimits:
     """What a model must show; fractions, days and counts as named."""
 
     trades_min: int = 100
-    drawdown_max: float = 0.25
+    drawdown_max: float = 0.3
     volatility_target: float = 0.25
     baseline_level: float = 0.02
     spa_level: float = 0.02
     spa_draws: int = 5000
     loss_probability_max: float = 0.2
     cscv_blocks: int = 16
-    track_record_level: float = 0.01
+    track_record_level: float = 0.005
     calibration_error_max: float = 0.1
     log_loss_margin: float = 0.005
     seed: int = 7
@@ -148,7 +148,7 @@ def _record_criteria(evidence: Evidence, limits: GateLimits) -> list[Criterion]:
             f"{moments.periods} days judged; a Sharpe ratio of "
             f"{moments.sharpe * sqrt(DAYS_A_YEAR):.2f} a year over its share of the market needs "
             + (f"{needed:.0f} days" if isfinite(needed) else "to be positive")
-            + f" to stand at {1.0 - limits.track_record_level:.0%}",
+            + f" to stand at {1.0 - limits.track_record_level:.1%}",
         ),
         at_least(
             "costs x2",

@@ -63,11 +63,13 @@ def test_counts_by_kind_and_of_all_nulls():
         row("driftless", False, failed=("a",)),
         row("planted", True, sharpe=3.0),
         row("planted", False, sharpe=1.0, failed=("b",)),
+        row("elsewhere", True, sharpe=3.0),
     ]
     found = counts(rows)
     assert [(c.kind, c.sharpe, c.markets, c.promoted) for c in found] == [
         ("driftless", 0.0, 2, 0),
         ("tide up", 0.0, 1, 1),
+        ("elsewhere", 3.0, 1, 1),
         ("planted", 1.0, 1, 0),
         ("planted", 3.0, 1, 1),
     ]
@@ -76,10 +78,12 @@ def test_counts_by_kind_and_of_all_nulls():
 
 
 def test_kinds_are_mixed_and_every_market_is_there(tmp_path):
-    markets = plan_markets(SMALL, nulls=8, planted=4, sharpe=3.0, curve=1, seed=50, folder=tmp_path)
-    assert len(markets) == 8 + 4 + 4
-    assert {m.terms.kind for m in markets[:8]} == {
-        "flipped", "driftless", "tide up", "tide down", "planted",
+    markets = plan_markets(
+        SMALL, nulls=8, planted=4, sharpe=3.0, curve=1, harder=2, seed=50, folder=tmp_path
+    )
+    assert len(markets) == 8 + 4 + 4 + 2 * 2
+    assert {m.terms.kind for m in markets[: len(markets) * 3 // 4]} == {
+        "flipped", "driftless", "tide up", "tide down", "planted", "prolonged", "elsewhere",
     }  # fmt: skip
     assert sorted(m.terms.sharpe for m in markets if m.terms.kind == "planted") == [
         0.0, 1.0, 2.0, 3.0, 3.0, 3.0, 3.0, 4.0,
@@ -116,7 +120,9 @@ def test_a_run_that_was_stopped_goes_on_and_other_code_is_never_counted(tmp_path
     monkeypatch.setattr(calibration, "ProcessPoolExecutor", InOneProcess)
     monkeypatch.setattr(calibration, "_judged", fake)
     file = tmp_path / "rows.jsonl"
-    markets = plan_markets(SMALL, nulls=4, planted=0, sharpe=3.0, curve=0, seed=1, folder=None)
+    markets = plan_markets(
+        SMALL, nulls=4, planted=0, sharpe=3.0, curve=0, harder=0, seed=1, folder=None
+    )
     run_markets(markets[:2], file, workers=1, on_row=lambda *_: None)
     with file.open("a") as out:
         out.write('{"key": "cut sho')
@@ -168,7 +174,18 @@ def test_the_test_part_of_a_trial_is_judged_and_never_scored():
 def test_a_small_run_of_the_command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     told = tmp_path / "counts.json"
-    arguments = ["gate", "calibrate", "--nulls", "3", "--planted", "1", "--curve", "0"]
+    arguments = [
+        "gate",
+        "calibrate",
+        "--nulls",
+        "3",
+        "--planted",
+        "1",
+        "--curve",
+        "0",
+        "--harder",
+        "0",
+    ]
     arguments += ["--trials", "3", "--sobol", "2", "--days", "120", "--symbols", "2"]
     assert run([*arguments, "--json", str(told)]) == 0
     plain = json.loads(told.read_text())

@@ -233,6 +233,7 @@ def compared(data, trained, champion_end_ms):
         test_ms=trained.cuts.test_ms,
         embargo_ms=trained.embargo_ms,
         calibration_error=0.05,
+        leaked_rows=0,
     )
 
 

@@ -112,6 +112,29 @@ def test_tampering_is_detected_and_said_with_the_line(tmp_path, tamper, line):
         assert "backup" in str(told.value)
 
 
+@pytest.mark.parametrize("kept", [1, 20, 100])
+def test_a_write_that_a_full_disk_or_a_power_cut_cut_short_was_no_use(tmp_path, kept):
+    """It was never answered, so nobody looked: the file goes on without it."""
+    path = tmp_path / "ledger.jsonl"
+    filled(path, uses=2)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"attempt":3,"before":"' + b"0" * kept)
+    assert len(Ledger(path).entries()) == 4
+    assert Ledger(path).begin(use(3), 9) == 3
+    assert len(Ledger(path).entries()) == 5
+    assert path.read_bytes().startswith(whole)
+
+
+def test_a_line_that_was_answered_and_is_cut_short_later_is_missed(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    filled(path, uses=2)
+    path.write_bytes(path.read_bytes()[:-10])
+    for look in (lambda: Ledger(path).entries(), lambda: Ledger(path).begin(use(9), 9)):
+        with pytest.raises(InputError, match="line 4 of 4 is missing"):
+            look()
+    assert len(path.read_bytes().splitlines()) == 4
+
+
 def _uses(path: Path, worker: int, count: int) -> None:
     for number in range(count):
         Ledger(path).begin(use(100 * worker + number), number)

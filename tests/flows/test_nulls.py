@@ -60,14 +60,13 @@ def test_a_tide_lifts_by_its_rate_a_year() -> None:
         assert gained == pytest.approx(np.log(2.0), rel=0.01)
 
 
-@pytest.mark.slow
 def test_who_knows_the_planted_rule_earns_more_the_stronger_it_is() -> None:
-    catalog, source = default_catalog(), made(9_000)
+    source = made(9_000)
     first = START_MS // DAY_MS + 60
     sharpes = [
         sharpe_annual(
             oracle_daily(
-                plant(source, catalog, bars=24, strength=strength),
+                plant(source, bars=24, strength=strength),
                 Costs(),
                 first_day=first,
                 days=300,
@@ -80,11 +79,9 @@ def test_who_knows_the_planted_rule_earns_more_the_stronger_it_is() -> None:
     assert sharpes[2] > 3.0
 
 
-@pytest.mark.slow
 def test_an_edge_of_the_size_asked_for_is_planted_in_possible_bars() -> None:
     market, reached = plant_sharpe(
         made(9_000),
-        default_catalog(),
         bars=24,
         sharpe=3.0,
         costs=Costs(),
@@ -98,16 +95,44 @@ def test_an_edge_of_the_size_asked_for_is_planted_in_possible_bars() -> None:
         assert (edge.entry[1:] >= edge.leave[:-1]).all()
 
 
-@pytest.mark.slow
-def test_after_every_signal_of_the_altered_prices_they_drift_its_way() -> None:
-    """Seen from outside: mean move of the next bars by the signals' side, against no edge."""
-    catalog, source = default_catalog(), made(9_000)
-    market = plant(source, catalog, bars=24, strength=0.3)
-    for (candles, funding), _ in zip(market.histories, market.edges, strict=True):
-        signals = signals_batch(feature_matrix(candles, catalog, funding), catalog, SignalParams())
-        at = np.flatnonzero(signals.side[:-26] != 0)
-        moved = signals.side[at] * np.log(candles.open[at + 25] / candles.open[at + 1])
-        assert moved.mean() > 4.0 * moved.std() / np.sqrt(at.size / 10)
+@pytest.mark.parametrize("prolonged", [False, True])
+def test_drifts_are_what_the_signals_of_the_altered_prices_say(prolonged: bool) -> None:
+    """From outside: the pipeline's features and signals of the altered candles, and the rule."""
+    catalog, bars = default_catalog(), 24
+    market = plant(made(9_000), bars=bars, strength=0.3, prolonged=prolonged)
+    for (candles, funding), edge in zip(market.histories, market.edges, strict=True):
+        side = signals_batch(
+            feature_matrix(candles, catalog, funding), catalog, SignalParams()
+        ).side.tolist()
+        told = list(zip(edge.entry.tolist(), edge.leave.tolist(), edge.side.tolist(), strict=True))
+        assert told == drifts_of(side, bars, prolonged)
+        assert len(told) > 30
+
+
+def drifts_of(side: list[int], bars: int, prolonged: bool) -> list[tuple[int, int, int]]:
+    """Return (first bar, bar after the last, side) of every drift that ended."""
+    found, begun, until, way = [], 0, 0, 0
+    for bar, fired in enumerate(side):
+        if way and prolonged and fired:
+            until = bar + bars
+        if way and (bar >= until or (prolonged and fired == -way)):
+            found.append((begun, bar + 1, way))
+            way = 0
+        if not way and fired:
+            begun, until, way = bar + 1, bar + bars, fired
+    return found
+
+
+def test_prices_go_the_drifts_way_by_its_strength() -> None:
+    source = made(9_000)
+    market = plant(source, bars=24, strength=0.3)
+    for (before, _), (after, _), edge in zip(source, market.histories, market.edges, strict=True):
+        shift = np.log(after.close / before.close)
+        gained = shift[edge.leave - 1] - shift[edge.entry - 1]
+        np.testing.assert_allclose(
+            gained, edge.side * 0.3 * edge.volatility_in * (edge.leave - edge.entry), rtol=1e-9
+        )
+        assert (edge.leave - edge.entry == 24).all()
 
 
 @pytest.mark.slow

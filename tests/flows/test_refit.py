@@ -32,6 +32,7 @@ def made(shift=0.0, n=3000, days=120, seed=0, year=False):
         unequal_cells=0,
         compared_cells=64,
         shared_rows=0,
+        leaked_rows=0,
         calibration_error=0.04,
         horizon_hours=24.0,
     )
@@ -55,6 +56,7 @@ def test_as_good_as_the_champion_passes_and_the_tier_is_named():
         (replace(made(), unequal_cells=1), "feature parity"),
         (replace(made(), compared_cells=0), "feature parity"),
         (replace(made(), shared_rows=3), "no leakage"),
+        (replace(made(), leaked_rows=1), "no leakage"),
         (replace(made(), calibration_error=0.2), "calibration error"),
         (replace(made(), calibration_error=float("nan")), "calibration error"),
     ],

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from features.errors import InputError
-from flows.research.superiority import long_run_variance, stationary_counts, superior_ability
+from flows.research.bootstrap import (
+    drawn_means,
+    long_run_variance,
+    stationary_blocks,
+    stationary_counts,
+)
+from flows.research.superiority import superior_ability
 
 
 def run(series, seed=0, draws=500, block=5.0):
@@ -63,6 +69,41 @@ def test_every_draw_has_all_its_periods_and_blocks_of_the_right_length():
     singles = stationary_counts(300, 1.0, 200, rng)
     # independent draws: the number of distinct periods is 1 - 1/e of all
     assert np.mean(singles > 0) == pytest.approx(1 - np.exp(-1), abs=0.01)
+
+
+def test_drawn_means_and_variances_are_those_of_the_series_written_out():
+    """Against the definition, draw by draw and block by block."""
+    rng = np.random.default_rng(12)
+    series = rng.standard_t(4, size=(90, 20))
+    blocks = stationary_blocks(90, 6.0, 40, rng)
+    mean, variance = drawn_means(series, blocks)
+    for d in range(40):
+        mine = range(blocks.first[d], blocks.first[d + 1])
+        pieces = [series[(blocks.start[b] + np.arange(blocks.length[b])) % 90] for b in mine]
+        whole = np.concatenate(pieces)
+        assert len(whole) == 90
+        np.testing.assert_allclose(mean[d], whole.mean(axis=0), atol=1e-12)
+        away = [piece.sum(axis=0) - len(piece) * whole.mean(axis=0) for piece in pieces]
+        np.testing.assert_allclose(variance[d], np.square(away).sum(axis=0) / 90, atol=1e-9)
+
+
+def test_blocks_have_their_mean_length():
+    blocks = stationary_blocks(5000, 8.0, 20, np.random.default_rng(2))
+    assert blocks.length.mean() == pytest.approx(8.0, rel=0.02)
+    assert blocks.length.sum() == 20 * 5000
+
+
+def test_a_trial_of_a_few_trades_and_one_great_loss_hides_no_edge():
+    """Draws without the loss seem to vary little: their deviation has a floor."""
+    rng = np.random.default_rng(2)
+    series = rng.normal(size=(730, 30))
+    series[:, 4] += 4.0 / np.sqrt(365)
+    junk = np.zeros((730, 1))
+    junk[[50, 150, 250, 350, 450]] = 0.01
+    junk[600] = -0.5
+    with_junk = run(np.column_stack([series, junk]), draws=4000).consistent
+    assert with_junk < 0.01
+    assert with_junk < 2.0 * run(series, draws=4000).consistent + 0.002
 
 
 def test_variance_formula_matches_the_bootstrap_itself():
