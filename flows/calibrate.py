@@ -18,7 +18,6 @@ from features.errors import InputError
 from features.signals import ADAPTIVE_BOUNDS, SignalParams
 from features.suggest import unknown_name
 from flows import study
-from flows.research.choice import chosen_trial
 from flows.research.evaluation import evaluate_model
 from flows.research.evidence import Evidence
 from flows.research.market import DAY_MS, Dataset, build_market, make_dataset
@@ -124,7 +123,7 @@ def search_market(terms: Terms, seed: int, real: Histories | None = None) -> Sea
     study.prepare(memory, space, sobol_points(space, terms.sobol, seed), study.SOBOL)
     study.run_trials(memory, space, judged, total=terms.trials, seed=seed, on_trial=lambda _: None)
     records = study.records(memory)
-    best = chosen_trial(records, space, trial.score_days)
+    best = study.chosen(memory, space, trial.score_days)
     evidence, reason = None, ""
     try:
         trained = train(data, base.with_point(best.point), trial, machine)

@@ -20,6 +20,7 @@ def image_page(title: str, png: bytes) -> str:
 def verdict_page(verdict: Verdict) -> str:
     """Return markdown of a verdict: the word first, then every criterion with its reason."""
     lines = [f"## The gate: {verdict.word}", ""]
+    lines += [f"{verdict.tier.capitalize()} tier, use {verdict.attempt} of the gate.", ""]
     groups = {
         "Does not hold": [c for c in verdict.criteria if c.binding and not c.passed],
         "Holds": [c for c in verdict.criteria if c.binding and c.passed],

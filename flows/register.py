@@ -16,8 +16,10 @@ from executor.core.manifest import SINGLE
 from features.errors import InputError
 from flows.clock import now_ms
 from flows.joining import LINEAGE, open_registry, register_joined
+from flows.pages import verdict_page
 from flows.plan import shelf
 from flows.research.bundling import flat_metrics
+from flows.research.criteria import Verdict
 from flows.research.evidence import Evidence
 from flows.research.merging import lineage
 from flows.settings import load_settings
@@ -35,6 +37,8 @@ KEPT = (
     "paths.json",
     "stability.json",
 )
+DESCRIPTION_MAX = 5000  # MLflow's column for a version's description
+CUT = "\n- … the rest is in gate.json and in the report"
 
 
 @flow(name="register")
@@ -114,7 +118,7 @@ def _package(model_key: str, folder: Path, bundle: Mapping[str, bytes]) -> Packa
         metrics=flat_metrics(evidence),
         files=files,
         now_ms=now_ms(),
-        description=_description(manifest),
+        description=version_description(manifest),
     )
 
 
@@ -126,7 +130,10 @@ def _params(recipe: dict[str, dict[str, Any]]) -> dict[str, str]:
     }
 
 
-def _description(manifest: dict[str, Any]) -> str:
-    failed = [c for c in manifest["gate"]["criteria"] if c["binding"] and not c["passed"]]
-    reasons = "".join(f"\n- {c['name']}: {c['reason']}" for c in failed)
-    return f"The gate: {manifest['gate']['verdict']}{reasons}"
+def version_description(manifest: dict[str, Any]) -> str:
+    """Return the verdict in words, all of it that MLflow's column holds; gate.json has the rest."""
+    text = verdict_page(Verdict.from_dict(manifest["gate"]))
+    if len(text) <= DESCRIPTION_MAX:
+        return text
+    kept, _, _ = text[: DESCRIPTION_MAX - len(CUT)].rpartition("\n")
+    return kept + CUT

@@ -4,8 +4,9 @@ Decides how criteria are compared and worded. Never computes a figure. Rule: eve
 must hold, and one that cannot be computed (NaN) does not hold.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import isfinite
+from math import isfinite, nan
 from typing import Any
 
 
@@ -63,6 +64,23 @@ class Verdict:
             "attempt": self.attempt,
             "criteria": rows,
         }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> "Verdict":
+        """Return the verdict that :meth:`as_dict` wrote; what was no number is NaN."""
+        return cls(
+            criteria=tuple(
+                Criterion(**{**row, **{k: _number(row[k]) for k in ("value", "threshold")}})
+                for row in plain["criteria"]
+            ),
+            tier=plain["tier"],
+            recipe=plain["recipe"],
+            attempt=plain["attempt"],
+        )
+
+
+def _number(value: float | None) -> float:
+    return nan if value is None else float(value)
 
 
 def at_least(name: str, value: float, threshold: float, reason: str) -> Criterion:

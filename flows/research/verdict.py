@@ -324,8 +324,3 @@ def _reported(evidence: Evidence, attempts: Attempts, limits: GateLimits) -> lis
 def cscv_blocks(days: int, most: int) -> int:
     """Return the even number of blocks, at most ``most``, that leaves 5 days in each."""
     return max(0, min(most, days // 5) // 2 * 2)
-
-
-def best_trial(scores: Sequence[float]) -> int:
-    """Return the place of the highest score; the earlier trial wins a tie."""
-    return int(np.argmax(np.asarray(scores)))

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from flows.pages import verdict_page
+from flows.register import version_description
+from flows.research.criteria import Verdict
 from flows.research.evidence import CalibrationBucket, Evidence, Record, Spread, Trades
 from flows.research.performance import return_metrics
 from flows.research.verdict import (
@@ -200,6 +202,23 @@ def test_the_verdict_fits_into_a_manifest_and_a_page():
     for name in failed(verdict):
         assert f"**{name}**" in refused
         assert f"**{name}**" not in rest
+    again = Verdict.from_dict(json.loads(json.dumps(plain)))
+    assert verdict_page(again).replace("∞", "–") == page.replace("∞", "–")
+    assert again.as_dict() == plain
+
+
+def test_the_verdict_in_words_fits_the_column_of_a_version():
+    """Every criterion with value, threshold and reason; what is longer is cut at a line."""
+    plain = judge_model(made_evidence(0.0, seed=3), made_attempts(0.0), LIMITS).as_dict()
+    text = version_description({"gate": plain})
+    assert len(text) <= 5000
+    for criterion in plain["criteria"]:
+        assert criterion["name"] in text
+        assert criterion["reason"] in text
+    wordy = {**plain, "criteria": [{**c, "reason": c["reason"] * 9} for c in plain["criteria"]]}
+    cut = version_description({"gate": wordy})
+    assert len(cut) <= 5000
+    assert "the rest is in gate.json" in cut.splitlines()[-1]
 
 
 def test_evidence_survives_a_file():
