@@ -135,7 +135,7 @@ def search_market(terms: Terms, seed: int, real: Histories | None = None) -> Sea
         attempts=gather(
             [r.result for r in records],
             [r.is_sobol for r in records],
-            records.index(best),
+            [r.number for r in records].index(best.number),
             hold,
         ),
         evidence=evidence,

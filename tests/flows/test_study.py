@@ -63,7 +63,7 @@ def test_nsga2_weighs_return_drawdown_and_turnover_and_the_front_is_asked_for_th
         )
 
     found = searched(study.NSGA2, judge, total=40)
-    best = study.chosen(found)
+    best = study.chosen(found, SPACE, 2)
     assert best.point["booster.depth"] == 4.0
     front = {t.number for t in found.best_trials}
     assert best.number in front
@@ -80,7 +80,7 @@ def test_who_does_not_trade_is_no_solution():
         idle = point["booster.depth"] != 4.0
         return result(-5.0, 0.0, 0.0, 0.0, short=1.0) if idle else result(0.3)
 
-    best = study.chosen(searched(study.NSGA2, judge))
+    best = study.chosen(searched(study.NSGA2, judge), SPACE, 2)
     assert best.result.trades_short == 0.0
 
 
