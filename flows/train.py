@@ -6,6 +6,7 @@ Wires only: how a model is made and measured, ``flows.research`` decides.
 from collections.abc import Mapping
 from typing import Any
 
+from optuna import Study
 from prefect import flow
 
 from executor.core.bundle import pack
@@ -28,6 +29,8 @@ from flows.research.bundling import Origin, draft_manifest, parts
 from flows.research.evaluation import evaluate_model
 from flows.research.evidence import Evidence
 from flows.research.fitting import break_even_mean
+from flows.research.objective import Trial
+from flows.research.recipe import Recipe
 from flows.research.rehearsal import rehearse
 from flows.research.space import search_space
 from flows.research.training import Trained
@@ -62,11 +65,7 @@ def train(dataset_key: str, study_name: str, joins: int | None = None) -> dict[s
     records = study.records(searched)
     base = base_recipe(settings) if joins is None else joined_recipe(settings, joins)
     terms = trial_terms(settings, data)
-    best = (
-        study.chosen(searched, search_space(base), terms.score_days)
-        if joins is None
-        else study.started(searched)
-    )
+    best = _best(searched, base, terms, joins)
     recipe = base.with_point(best.point)
     log.info("training the point of trial %d of %d", best.number, len(records))
     trained = train_model(data, recipe, terms, machine(settings))
@@ -117,6 +116,13 @@ def train(dataset_key: str, study_name: str, joins: int | None = None) -> dict[s
         "metrics": evidence.as_dict()["metrics"],
         "records": {name: dict(r.metrics) for name, r in evidence.test_records.items()},
     }
+
+
+def _best(searched: Study, base: Recipe, terms: Trial, joins: int | None) -> study.TrialRecord:
+    """Return the trial that becomes the model; a symbol that joins has the version's own point."""
+    if joins is None:
+        return study.chosen(searched, search_space(base), terms.score_days)
+    return study.started(searched)
 
 
 def _made_of(trained: Trained, facts: Mapping[str, Any]) -> dict[str, Any]:
