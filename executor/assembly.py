@@ -201,7 +201,7 @@ class Assembly:
         parts.state, parts.params, parts.orders = state, params, self.orders
         parts.reconciler = self.reconciler
         parts.backlog = lambda: (self.inbox.qsize(), self.trader.handled)
-        for _, equity, _ in self._journal.equity():
+        for equity in self._journal.equity_curve():
             overview.curve.note(equity)
         overview.counters.restore(self._journal)
 

@@ -18,7 +18,7 @@ from executor.journal.store import Journal
 class Counters:
     """Counts since the journal began, but for those of this process, which say so."""
 
-    bars: int = 0
+    bars: int = 0  # closes, whatever the number of symbols
     decisions: int = 0
     approved: int = 0
     refused: Counter[str] = field(default_factory=Counter)

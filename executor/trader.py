@@ -176,7 +176,7 @@ class Trader:
     def _close(self, close_ms: int, bars: tuple[Bar, ...]) -> None:
         event = BarClosed(close_ms=close_ms, bars=bars)
         event = BarClosed(close_ms=close_ms, bars=bars, facts=self._facts(event))
-        self._counters.bars += len(bars)
+        self._counters.bars += 1
         self._orders.newest_close_ms = close_ms
         self.apply(event)
 

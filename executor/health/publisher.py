@@ -2,8 +2,8 @@
 
 Decides when everything is written (every beat, and at once after a trade, a command or a model
 change) and that it is written in one pipeline. Never reads a decision from Redis: it is a window,
-not the memory. Rule: a Redis that is away costs one bounded try a beat; when it is back, the next
-beat writes everything again.
+not the memory; a start that has not read the journal yet leaves what stands there. Rule: a Redis
+that is away costs one bounded try a beat; when it is back, the next beat writes everything again.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from executor.core.contract import (
     TRADE_HISTORY_KEPT,
     Keys,
 )
+from executor.core.state import TradingState
 from executor.core.types import Decision, Notice
 from executor.health.overview import Overview
 from executor.journal.codec import plain
@@ -119,13 +120,19 @@ class Publisher:
         keys, overview, judged = self._keys, self._overview, self._overview.judge()
         now = iso(self._clock.now_ms())
         expiry_ms = HEARTBEAT_EXPIRY_INTERVALS * self._interval_ms
-        state = overview.parts.state
-        trades = state.trades[-TRADE_HISTORY_KEPT:] if state is not None else []
         pipeline.set(keys.heartbeat, now, px=expiry_ms)
         pipeline.set(keys.status, str(judged.status))
         pipeline.set(keys.last_update, now)
+        pipeline.set(keys.health, _json(overview.health(judged)))
+        if overview.parts.state is not None:
+            self._fill_memory(pipeline, overview.parts.state)
+
+    def _fill_memory(self, pipeline: Any, state: TradingState) -> None:
+        """Put in what the journal holds: nothing of it is known before it was read."""
+        keys, overview = self._keys, self._overview
+        trades = state.trades[-TRADE_HISTORY_KEPT:]
         pipeline.set(keys.adaptive_params, _json(overview.adaptive()))
-        pipeline.set(keys.trade_count, state.trade_count if state is not None else 0)
+        pipeline.set(keys.trade_count, state.trade_count)
         pipeline.delete(keys.trade_history)
         if trades:
             pipeline.rpush(keys.trade_history, *(_json(asdict(t)) for t in reversed(trades)))
@@ -135,7 +142,6 @@ class Publisher:
         pipeline.set(keys.positions, _json(overview.positions()))
         pipeline.set(keys.model, _json(overview.model()))
         pipeline.set(keys.coverage, _json(overview.coverage()))
-        pipeline.set(keys.health, _json(overview.health(judged)))
 
     def _beaten(self) -> None:
         """Count the beat and the gap before it."""

@@ -265,6 +265,11 @@ class Journal:
         query = "SELECT close_ms, equity, balance FROM equity ORDER BY close_ms DESC LIMIT ?"
         return list(reversed(self._db.execute(query, (count,)).fetchall()))
 
+    def equity_curve(self) -> Iterator[float]:
+        """Yield the equity at every close since the journal began, oldest first."""
+        for (value,) in self._db.execute("SELECT equity FROM equity ORDER BY close_ms"):
+            yield float(value)
+
     def days(self) -> list[str]:
         """Return the days that can be derived again, ascending."""
         return [str(day) for (day,) in self._db.execute("SELECT day FROM days ORDER BY day")]

@@ -24,6 +24,7 @@ from executor.venue.adapter import Venue
 from features.errors import InputError
 
 LOOK_S: Final = 5.0
+JOIN_AT_ONCE: Final = 16  # the others at the next looks: a look stays short
 
 log = structlog.get_logger("universe")
 
@@ -112,7 +113,7 @@ class Universe:
         # From here on nothing is entered of what lost its place, however long the others take.
         feed.only_followed = frozenset(self.leaving)
         wanted = (*self.members, *self._more(self.held()))
-        new = [s for s in wanted if s not in self.followed]
+        new = [s for s in wanted if s not in self.followed][:JOIN_AT_ONCE]
         joined = await feed.join(new) if new else []
         if joined:
             await self.prepare(joined)

@@ -11,7 +11,9 @@ from typing import Final
 
 from executor.clock import Clock
 
-OUTSIDE: Final = frozenset({"account", "candles", "reconciler", "alerts", "watchdog"})
+OUTSIDE: Final = frozenset(
+    {"account", "candles", "reconciler", "alerts", "watchdog", "universe"}  # history may take long
+)
 _OWNER: ContextVar[str] = ContextVar("component", default="")
 
 

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import Any, get_origin, get_type_hints
 
 import aiohttp
 import numpy as np
@@ -15,10 +16,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from executor.core.contract import METRIC_FIELDS, Keys, Status
+from executor.core.contract import (
+    METRIC_FIELDS,
+    AdaptiveParams,
+    CoverageRecord,
+    HealthRecord,
+    Keys,
+    ModelRecord,
+    PositionRecord,
+    Status,
+    TradeRecord,
+)
 from executor.core.types import Notice
 from executor.counters import Counters
-from executor.health.overview import Overview
+from executor.health.overview import NO_MODEL, Overview
 from executor.health.performance import EquityCurve, profit_factor, win_rate
 from executor.health.publisher import Publisher
 from executor.health.server import HealthServer
@@ -110,6 +121,59 @@ async def test_a_beat_publishes_the_whole_contract(window: Window, redis: Redis)
     assert coverage["ETHUSDT"]["tradable"] is True
     assert json.loads(await redis.get(keys.health))["status"] == "RUNNING"
     assert json.loads(await redis.get(keys.model))["version"] == ""
+
+
+async def test_every_value_has_the_declared_type_and_nothing_more(
+    window: Window, redis: Redis
+) -> None:
+    """What `docs/API.md` promises is what is there, key by key, whatever the state."""
+    desk, keys = window.desk, window.keys
+    (intent,) = desk.close({"BTCUSDT": LONG_ROW}).intents
+    desk.fill(intent)
+    desk.state.trades.append(trade(1.0))
+    loaded = ModelRecord(**{**NO_MODEL, "version": "7", "symbols": ["BTCUSDT"]})
+    for record in (NO_MODEL, loaded):
+        window.overview.model_record = record
+        assert await window.publisher.beat()
+        assert_like(await read(redis, keys.adaptive_params), AdaptiveParams)
+        (position,) = await read(redis, keys.positions)
+        assert_like(position, PositionRecord)
+        assert_like(await read(redis, keys.model), ModelRecord)
+        for row in (await read(redis, keys.coverage)).values():
+            assert_like(row, CoverageRecord)
+        assert_like(await read(redis, keys.health), HealthRecord)
+        assert_like(json.loads((await redis.lrange(keys.trade_history, 0, 0))[0]), TradeRecord)
+    assert (await redis.get(keys.trade_count)).isdigit()
+    assert await redis.get(keys.status) in set(Status)
+
+
+async def read(redis: Redis, key: str) -> Any:
+    return json.loads(await redis.get(key))
+
+
+def assert_like(found: dict[str, Any], kind: Any) -> None:
+    """See that every declared name is there with its type, and nothing undeclared beside it."""
+    declared = get_type_hints(kind)
+    assert set(found) == set(declared)
+    for name, wanted in declared.items():
+        value = found[name]
+        plain = get_origin(wanted) or wanted
+        assert type(value) is plain or (plain is float and type(value) is int), (name, value)
+
+
+async def test_a_start_does_not_wipe_what_the_last_run_left(window: Window, redis: Redis) -> None:
+    """Reading the journal takes a while: nobody may see an empty history meanwhile."""
+    keys, state = window.keys, window.desk.state
+    state.trades.append(trade(1.0))
+    state.trade_count = 1
+    assert await window.publisher.beat()
+    window.overview.parts.state, window.overview.phase = None, Status.INITIALIZING
+    window.clock.pass_s(60.0)
+    assert await window.publisher.beat()
+    assert await redis.get(keys.status) == "INITIALIZING"
+    assert (await redis.get(keys.last_update)).startswith("2025-01-01T00:01:00")
+    assert (await redis.get(keys.trade_count), await redis.llen(keys.trade_history)) == ("1", 1)
+    assert (await redis.hgetall(keys.metrics))["total_trades"] == "1"
 
 
 async def test_who_does_not_hold_the_lease_does_not_speak(window: Window, redis: Redis) -> None:

@@ -45,6 +45,49 @@ async def test_the_program_decides_what_the_simulation_decides(stage: Stage) -> 
     assert derived_again(program) == (150, len(expected), ())
 
 
+async def test_the_window_shows_the_same_after_a_restart(stage: Stage) -> None:
+    """Trade history, metrics and the cycle counter come back from the journal."""
+    program, keys = stage.program(), Keys(f"{stage.folder.name}:")
+    redis = Redis.from_url(stage.redis_url, decode_responses=True)
+
+    async def shown() -> dict[str, object]:
+        metrics = await redis.hgetall(keys.metrics)
+        return {
+            "history": await redis.lrange(keys.trade_history, 0, -1),
+            "count": await redis.get(keys.trade_count),
+            "params": await redis.get(keys.adaptive_params),
+            "metrics": {name: pytest.approx(float(v)) for name, v in metrics.items()},
+        }
+
+    try:
+        program.start()
+        status = await program.until_finished()
+        program.signal(signal.SIGTERM)
+        assert await program.stopped() == 0
+        cycles = json.loads(journal_state(program))["tuning"]["cycles"]
+        before = await shown()
+        assert len(before["history"]) > 5  # type: ignore[arg-type]  # a list
+        await redis.delete(*(await redis.keys(f"{stage.folder.name}:*")))
+        program.start()
+        again = await program.until(lambda s: s["close_ms"] == status["close_ms"], "back again")
+        async with asyncio.timeout(10.0):
+            while not await redis.get(keys.trade_count):  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.05)
+        after = await shown()
+        assert after["metrics"] == before["metrics"]
+        assert after == before
+        assert again["metrics"]["total_trades"] == len(before["history"])  # type: ignore[arg-type]
+        assert json.loads(journal_state(program))["tuning"]["cycles"] == cycles > 100
+    finally:
+        program.kill()
+        await redis.aclose()
+
+
+def journal_state(program: ExecutorProgram) -> str:
+    ((body,),) = rows(program.journal, "SELECT body FROM snapshots")
+    return str(body)
+
+
 async def test_killed_again_and_again_it_comes_back_right(stage: Stage) -> None:
     """Kill -9 at any time: no trade lost, no order doubled, the same run as without a kill."""
     program = stage.program(changes={"orders": {"query_interval_ms": 100}})

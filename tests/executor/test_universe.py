@@ -15,7 +15,7 @@ from executor.core.contract import NoticeCode
 from executor.core.types import Instrument
 from executor.core.universe import Liquidity
 from executor.errors import RetryableError
-from executor.market.universe import Universe
+from executor.market.universe import JOIN_AT_ONCE, Universe
 from executor.settings.sections import Trading
 from executor.settings.sections import Universe as UniverseSettings
 from features.errors import InputError
@@ -189,6 +189,19 @@ async def test_what_fails_leaves_everything_as_it_was_and_is_tried_again() -> No
     await running.look()
     assert running.feed.symbols == {"AUSDT", "CUSDT"}, "an empty market empties nothing"
     assert "liquid enough" in running.universe.problem
+
+
+async def test_many_join_in_portions_and_all_in_the_end() -> None:
+    many = {f"S{n:02d}USDT": 100.0 - n for n in range(40)}
+    running = Running({"AUSDT": 9.0}, count_max=40)
+    running.venue.instruments |= {name: instrument(name) for name in many}
+    await running.begin()
+    running.venue.turnovers = many
+    await running.look()
+    assert len(running.feed.symbols) == JOIN_AT_ONCE
+    for _ in range(3):
+        await running.look(after_s=5.0)
+    assert running.feed.symbols == set(many)
 
 
 async def test_an_empty_choice_or_an_unknown_name_is_refused_at_the_start() -> None:
