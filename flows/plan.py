@@ -66,6 +66,11 @@ def shelf(settings: Settings) -> Shelf:
     return Shelf(datasets=settings.paths.datasets, models=settings.paths.reports / "models")
 
 
+def space_of(settings: Settings, base: Recipe) -> tuple[Dimension, ...]:
+    """Return the space that is searched around a recipe."""
+    return search_space(base, rules=settings.search.rules)
+
+
 def stored_dataset(settings: Settings, key: str) -> tuple[Dataset, dict[str, Any]]:
     """Return a dataset that the dataset flow wrote, and the facts saved with it."""
     room = Spill(path=settings.paths.datasets / "spill", bytes_max=settings.model.memory_gib * GIB)
@@ -84,6 +89,7 @@ def study_key(
     trial: Trial,
     *,
     sampler: str,
+    used: Machine,
     warm: Sequence[Mapping[str, float]] = (),
 ) -> str:
     """Return the name of the study that all of this belongs to."""
@@ -94,6 +100,7 @@ def study_key(
             "space": [asdict(d) for d in space],
             "trial": asdict(trial),
             "sampler": sampler,
+            "machine": asdict(used),
             "warm": [dict(point) for point in warm],
             "code": code_version(),
         }
@@ -112,7 +119,7 @@ def recipe_key(settings: Settings, feature_schema: str) -> str:
         {
             "schema": feature_schema,
             "mode": settings.model.mode,
-            "space": [asdict(d) for d in search_space(base)],
+            "space": [asdict(d) for d in space_of(settings, base)],
             "rule": base.signal.rule,
             "exit_plan": asdict(base.exit_plan),
             "tuning": {**asdict(Tuning()), "reach": REACH, "points": POINTS},

@@ -20,6 +20,7 @@ from flows.plan import (
     machine,
     shelf,
     space_key,
+    space_of,
     stored_dataset,
     study_key,
     study_url,
@@ -28,7 +29,7 @@ from flows.plan import (
 from flows.processes import Program, spawn
 from flows.research.objective import TrialResult, evaluate
 from flows.research.recipe import Recipe
-from flows.research.space import Dimension, search_space, sobol_points, start_point
+from flows.research.space import Dimension, sobol_points, start_point
 from flows.settings import Settings, load_settings
 from flows.settings_source import process_environment
 from flows.shelf import Shelf
@@ -77,13 +78,14 @@ def make_job(settings: Settings, dataset_key: str, total: int, start: Recipe | N
     """
     data, facts = stored_dataset(settings, dataset_key)
     base, terms = start or base_recipe(settings), trial_terms(settings, data)
-    space, sampler = search_space(base), settings.search.sampler
+    space, sampler = space_of(settings, base), settings.search.sampler
+    used = machine(settings)
     warm: list[dict[str, float]] = []
     sobol = total - 1
     if start is None:
         warm = warm_points(shelf(settings), space, facts["end_ms"], settings.search.warm_trials)
         sobol = min(settings.search.sobol_trials, total * 2 // 3)
-    name = study_key(dataset_key, base, space, terms, sampler=sampler, warm=warm)
+    name = study_key(dataset_key, base, space, terms, sampler=sampler, used=used, warm=warm)
     return Job(
         name=name,
         found=study.open_study(study_url(settings), name, sampler),
@@ -93,7 +95,7 @@ def make_job(settings: Settings, dataset_key: str, total: int, start: Recipe | N
             (study.WARM, warm),
             (study.SOBOL, sobol_points(space, sobol, terms.seed)),
         ),
-        evaluate=partial(evaluate, base=base, dataset=data, trial=terms, machine=machine(settings)),
+        evaluate=partial(evaluate, base=base, dataset=data, trial=terms, machine=used),
         total=total,
         seed=terms.seed,
         score_days=terms.score_days,

@@ -170,6 +170,7 @@ class Search(Section):
     trials: int = Field(default=64, ge=1, le=10_000)
     sobol_trials: int = Field(default=32, ge=0, le=4096)
     warm_trials: int = Field(default=2, ge=0, le=100)
+    rules: bool = False
     folds: int = Field(default=4, ge=2, le=20)
     workers: int = Field(default=1, ge=1, le=64)
     stability_penalty: float = Field(default=0.5, ge=0, le=10)

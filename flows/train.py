@@ -19,6 +19,7 @@ from flows.plan import (
     model_key,
     shelf,
     space_key,
+    space_of,
     stored_dataset,
     study_url,
     trial_terms,
@@ -32,7 +33,6 @@ from flows.research.fitting import break_even_mean
 from flows.research.objective import Trial
 from flows.research.recipe import Recipe
 from flows.research.rehearsal import rehearse
-from flows.research.space import search_space
 from flows.research.training import Trained
 from flows.research.training import train as train_model
 from flows.revision import git_revision
@@ -97,7 +97,7 @@ def train(dataset_key: str, study_name: str, joins: int | None = None) -> dict[s
         "joins": joins,
         "trial": best.number,
         "point": best.point,
-        "space": space_key(search_space(base)),
+        "space": space_key(space_of(settings, base)),
         "trials": len(records),
         **_made_of(trained, facts),
     }

@@ -8,7 +8,8 @@ Rule: whatever moves an alias prints what was champion before.
 import getpass
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from math import isfinite
+from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
@@ -32,6 +33,14 @@ from flows.services import Services, known
 from flows.settings import Settings, load_settings
 from flows.terminal import Stages
 from flows.versions import Version
+
+# What the list of versions shows, by its heading, and how: all out of sample, net of costs.
+HEADLINES: Final = {
+    "Sharpe": ("oos_model_sharpe", ".2f"),
+    "return": ("oos_model_return_total", ".1%"),
+    "AUC": ("test_auc", ".3f"),
+}
+LARGEST: Final = 1e6  # a figure beyond it is an error of somebody's, and would break the table
 
 
 def retrain(
@@ -130,7 +139,11 @@ def onboard(
 
 
 def models(*, json: JsonFile = None) -> int:
-    """List the versions of the model: aliases, gate, coverage, headline figures."""
+    """List the versions of the model: aliases, gate, headline figures, coverage.
+
+    The figures are out of sample and net of costs; days, until and symbols say what a version was
+    trained on.
+    """
     with ExitStack() as stack:
         registry = open_registry(load_settings(), stack)
         versions = registry.versions()
@@ -140,19 +153,8 @@ def models(*, json: JsonFile = None) -> int:
     if not versions:
         out.print("There is no version yet. Train one with [bold]tribar retrain[/].")
         return 0
-    columns = ("version", "alias", "gate", "symbols", "sharpe", "auc", "created (UTC)")
-    rows = [
-        (
-            str(v.version),
-            ", ".join(v.aliases),
-            v.gate + (" (overridden)" if v.tags.get("gate_override") else ""),
-            v.tags.get("symbols", ""),
-            v.metrics.get("sharpe"),
-            v.metrics.get("auc"),
-            instant(v.created_ms),
-        )
-        for v in versions
-    ]
+    columns = ("version", "alias", "gate", *HEADLINES, "days", "until", "symbols")
+    rows = [version_row(version) for version in versions]
     out.print(table("", columns, rows))
     return 0
 
@@ -226,6 +228,27 @@ def open_registry(settings: Settings, stack: ExitStack) -> Registry:
             stage.say(f"started for this command at {services['mlflow'].page}")
         running["mlflow"] = services["mlflow"].url
     return Registry(running["mlflow"], settings.registry.model_name)
+
+
+def version_row(version: Version) -> tuple[object, ...]:
+    """Return a version's line of the list; what it does not say is None, and printed as such."""
+    tags, ended = version.tags, version.tags.get("training_end_ms", "")
+    days = tags.get("training_days", "")
+    figures = (_figure(version.metrics.get(name), how) for name, how in HEADLINES.values())
+    return (
+        str(version.version),
+        ", ".join(version.aliases),
+        version.gate + (" (overridden)" if tags.get("gate_override") else ""),
+        *figures,
+        days if days.isdigit() else None,
+        instant(int(ended))[:10] if ended.isdigit() else None,
+        tags.get("symbols"),
+    )
+
+
+def _figure(value: float | None, how: str) -> str | None:
+    known = value is not None and isfinite(value) and abs(value) < LARGEST
+    return format(value, how) if known else None
 
 
 def _show_training(outcome: Outcome) -> None:

@@ -174,6 +174,7 @@ def made_of(story: Story) -> str:
         ("code", manifest["git_revision"]),
         ("versions", ", ".join(f"{k} {v}" for k, v in manifest["versions"].items())),
         ("fitted on", f"{training['rows']:,} signals up to {day(training['fit_end_ms'])}"),
+        ("distance", f"{training.get('embargo_hours', 0.0):.0f} hours from what judges"),
     ]
     rows = [(name, Html(f"<code>{escape(str(value))}</code>")) for name, value in facts]
     data = story.draft.get("data", {})  # drafts of earlier versions have none

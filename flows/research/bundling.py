@@ -26,6 +26,7 @@ from flows.research.evaluation import bet_quantile, calibration_buckets
 from flows.research.evidence import Evidence, Record, finite
 from flows.research.fitting import ALL
 from flows.research.market import Dataset
+from flows.research.recipe import HOUR_MS
 from flows.research.training import Trained
 from flows.research.tuned import tuning_box
 
@@ -222,6 +223,7 @@ def _training(trained: Trained, interval_ms: int, keys: Sequence[int]) -> dict[s
         "days": (borders.last_ms - borders.first_ms) / DAY_MS,
         "rows": int(trained.known.size if ALL in keys else mine.sum()),
         "rounds": max(rounds),
+        "embargo_hours": trained.embargo_ms / HOUR_MS,
     }
 
 

@@ -29,7 +29,7 @@ PRIOR_SPREAD = np.array([0.3, 0.15])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What may be used to compute; part of no key: results do not depend on it beyond threads."""
+    """What may be used to compute. Sums of floats depend on it, so it is part of a study's key."""
 
     threads: int = 1
     device: str = "cpu"
@@ -83,7 +83,17 @@ def fit_booster(
         Training rows, shapes (n, k), (n,), (n,); weights are scaled to mean 1 here.
     judge
         The same for rows that stop the training after ``early_stopping_rounds`` without gain.
+
+    Raises
+    ------
+    InputError
+        Where a device is asked for that this XGBoost cannot use.
     """
+    if machine.device != "cpu" and not xgb.build_info().get("USE_CUDA"):
+        raise InputError(
+            f'[model] device is "{machine.device}", but this XGBoost was built without CUDA; '
+            'install the package xgboost in place of xgboost-cpu, or set "cpu"'
+        )
     settings = {
         "objective": "binary:logistic",
         "eval_metric": "logloss",
@@ -102,7 +112,10 @@ def fit_booster(
         "verbosity": 0,
     }
     with threads_capped(machine.threads):
-        return _boost(x, label, weight, params, settings, judge, rounds)
+        booster = _boost(x, label, weight, params, settings, judge, rounds)
+    # Whatever grew them: trees answer on the CPU, as they will in the executor.
+    booster.set_param({"device": "cpu"})
+    return booster
 
 
 def _boost(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from features.types import FloatArray
 
 DAYS_A_YEAR = 365.0
+MEMORY_DAYS_MIN = 30
 
 
 def sharpe_annual(daily: FloatArray) -> float:
@@ -21,6 +22,23 @@ def sharpe_annual(daily: FloatArray) -> float:
     if spread <= 1e-12:
         return 0.0
     return float(daily.mean()) / spread * sqrt(DAYS_A_YEAR)
+
+
+def memory_days(daily: FloatArray, most: int = 30) -> int:
+    """Return the days after which the series' autocorrelation is noise: ρ within ±1.96/√n.
+
+    0 where the very next day is, and for less than 30 days.
+    """
+    n = int(daily.size)
+    centred = daily - daily.mean() if n else daily
+    power = float(centred @ centred)
+    if n < MEMORY_DAYS_MIN or power <= 0.0:
+        return 0
+    bound = 1.96 / sqrt(n)
+    for lag in range(1, min(most, n - 1) + 1):
+        if abs(float(centred[lag:] @ centred[:-lag])) / power <= bound:
+            return lag - 1
+    return most
 
 
 def equity_curve(daily: FloatArray) -> FloatArray:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from features.costs import Costs
 from features.errors import InputError
 from features.exit_plan import ExitPlan
-from features.signals import SignalParams
+from features.signals import RULES, SignalParams
 from features.suggest import unknown_name
 
 HOUR_MS = 3_600_000
@@ -74,6 +74,8 @@ class Recipe:
     def with_point(self, point: Mapping[str, float]) -> "Recipe":
         """Return the recipe with values such as ``{"barriers.profit": 0.03}`` in place.
 
+        A signal's rule goes by its number.
+
         Raises
         ------
         InputError
@@ -88,10 +90,17 @@ class Recipe:
             known = {f.name: getattr(part, f.name) for f in fields(part)}
             if key not in known:
                 raise InputError(unknown_name(f"{section} parameter", key, known))
-            typed = int(value) if isinstance(known[key], int) else float(value)
+            typed = _typed(value, known[key])
             changed = replace(changed, **{section: replace(part, **{key: typed})})
         return changed
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         return asdict(self)
+
+
+def _typed(value: float, before: object) -> object:
+    """Return ``value`` as the type of what it replaces."""
+    if isinstance(before, str):
+        return {number: name for name, number in RULES.items()}[round(value)]
+    return int(value) if isinstance(before, int) else float(value)

@@ -11,8 +11,10 @@ from math import cbrt, exp, log
 import numpy as np
 from scipy.stats import qmc
 
-from features.signals import ADAPTIVE_BOUNDS
+from features.signals import ADAPTIVE_BOUNDS, RULES
 from flows.research.recipe import Recipe
+
+WHOLE = ("booster.depth", "signal.rule")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +59,19 @@ class Dimension:
         return 0.5 + size if value > self.start else 0.5 - size
 
 
-def search_space(base: Recipe) -> tuple[Dimension, ...]:
+def search_space(base: Recipe, *, rules: bool = False) -> tuple[Dimension, ...]:
     """Return the space around ``base``: signal, barriers, model, ensemble and entry rule.
 
     Barriers and horizon range from half to four times their start, so that volatility-scaled
     barriers need no bounds of their own. The six adaptive parameters range over their declared box.
+    ``rules`` lets the primary signal's rule vary too, by its number.
     """
     signal = [(f"signal.{name}", *bounds[1:], False) for name, bounds in ADAPTIVE_BOUNDS.items()]
+    signal.append(("signal.higher_weight", 0.0, 1.0, False))
+    if rules:
+        signal.append(
+            ("signal.rule", float(min(RULES.values())), float(max(RULES.values())), False)
+        )
     barriers = [
         (f"barriers.{name}", value / 2.0, value * 4.0, True)
         for name in ("profit", "loss", "horizon_hours")
@@ -86,7 +94,7 @@ def search_space(base: Recipe) -> tuple[Dimension, ...]:
             high=high,
             start=min(max(_value(base, name), low), high),
             log=log,
-            integer=name == "booster.depth",
+            integer=name in WHOLE,
         )
         for name, low, high, log in (*signal, *barriers, *model)
     )
@@ -109,4 +117,5 @@ def sobol_points(space: tuple[Dimension, ...], count: int, seed: int) -> list[di
 
 def _value(base: Recipe, name: str) -> float:
     section, _, key = name.partition(".")
-    return float(getattr(getattr(base, section), key))
+    value = getattr(getattr(base, section), key)
+    return float(RULES[value] if name == "signal.rule" else value)

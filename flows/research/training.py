@@ -7,12 +7,14 @@ shipped; no row of the test part, and none whose span reaches it, has any influe
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from features.errors import InputError
 from flows.research.answers import Answers
+from flows.research.book import daily_returns, one_at_a_time
+from flows.research.economics import wishes
 from flows.research.fitting import (
     ALL,
     Fitted,
@@ -28,8 +30,9 @@ from flows.research.logistic import fit_linear
 from flows.research.market import Dataset
 from flows.research.models import Machine, fit_booster
 from flows.research.objective import Trial, Walk, embargo_ms, walk
-from flows.research.recipe import Recipe
-from flows.research.samples import Samples, draw_samples
+from flows.research.performance import memory_days
+from flows.research.recipe import HOUR_MS, Recipe
+from flows.research.samples import Samples, draw_samples, prices
 from flows.research.splits import Rows, Split, cut_times, time_ordered
 
 SHARES = (0.6, 0.2, 0.2)
@@ -91,6 +94,15 @@ def train(dataset: Dataset, recipe: Recipe, trial: Trial, machine: Machine) -> T
     """
     borders = cuts(dataset)
     samples = draw_samples(dataset, recipe)
+    if not (samples.start_ms >= borders.test_ms).any():
+        raise InputError("the test part has no labelled signal; use a longer history")
+    early = np.flatnonzero(samples.end_ms < borders.test_ms - embargo_ms(recipe, trial))
+    require_rows(samples, early, "rows before the test part")
+    walked = walk(samples, recipe, trial, machine)
+    wider = widened(walked, recipe, dataset, trial)
+    if wider is not trial:
+        trial = wider
+        walked = walk(samples, recipe, trial, machine)
     distance = embargo_ms(recipe, trial)
     split = time_ordered(
         samples.start_ms,
@@ -99,11 +111,7 @@ def train(dataset: Dataset, recipe: Recipe, trial: Trial, machine: Machine) -> T
         test_ms=borders.test_ms,
         embargo_ms=distance,
     )
-    if split.test.size == 0:
-        raise InputError("the test part has no labelled signal; use a longer history")
     known = np.flatnonzero(samples.end_ms < borders.test_ms - distance)
-    require_rows(samples, known, "rows before the test part")
-    walked = walk(samples, recipe, trial, machine)
     fitted, left_out = _refit(walked, known, recipe, seed=trial.seed, machine=machine)
     return Trained(
         recipe=recipe,
@@ -118,6 +126,26 @@ def train(dataset: Dataset, recipe: Recipe, trial: Trial, machine: Machine) -> T
         out_of_fold=answer(samples, walked.unseen, fitted),
         test=judge(samples, split.test, fitted),
     )
+
+
+def widened(walked: Walk, recipe: Recipe, dataset: Dataset, trial: Trial) -> Trial:
+    """Return the terms with an embargo that outlasts the memory of the walk's own profits.
+
+    Where a day's profit says something of days after, so does what was learnt on it: the embargo
+    is never less than the days after which the record's autocorrelation is noise. The terms come
+    back as they are where the horizon is longer.
+    """
+    samples = walked.samples
+    wished = np.zeros(samples.n, dtype=np.bool_)
+    for answers in walked.answers:
+        wished[answers.rows] = wishes(answers.expected, recipe.model.kappa)
+    held = samples.trips.take(one_at_a_time(samples.trips, wished))
+    days = trial.score_days
+    daily = daily_returns(held, prices(dataset), first_day=trial.first_day, days=days)
+    hours = 24.0 * memory_days(daily)
+    if hours * HOUR_MS <= embargo_ms(recipe, trial):
+        return trial
+    return replace(trial, embargo_hours=hours)
 
 
 def _refit(

@@ -11,11 +11,14 @@ from features.errors import InputError
 from features.signals import SignalParams
 from features.synthetic import simulate_market
 from features.types import Funding
+from flows.research import training
 from flows.research.fitting import require_rows
 from flows.research.market import Dataset, build_market, make_dataset, price_tick
-from flows.research.models import require_two_classes
-from flows.research.recipe import Recipe
+from flows.research.models import Machine, require_two_classes
+from flows.research.objective import Trial
+from flows.research.recipe import HOUR_MS, BarrierParams, Recipe
 from flows.research.samples import draw_samples
+from flows.research.training import cuts, train
 from tests.support.research import made_samples
 
 CATALOG = default_catalog().subset(
@@ -98,3 +101,20 @@ def test_a_limit_take_profit_is_labelled_with_the_tick_that_prices_show(historie
 @pytest.mark.parametrize(("prices", "tick"), [([30284.7, 100.0], 0.1), ([0.12345, 0.2], 1e-5)])
 def test_the_tick_is_read_off_the_prices(prices, tick) -> None:
     assert price_tick(np.array(prices)) == tick
+
+
+def test_an_embargo_outlasts_the_memory_of_the_profits(histories, monkeypatch):
+    """Where days remember, training is done again with as much distance; else it stays as it is."""
+    data = dataset_of(histories)
+    borders = cuts(data)
+    trial = Trial(first_ms=borders.first_ms, test_ms=borders.test_ms, last_ms=borders.last_ms)
+    recipe = replace(LOW, barriers=BarrierParams(horizon_hours=4.0))
+    kept = train(data, recipe, trial, Machine())
+    monkeypatch.setattr(training, "memory_days", lambda daily: 3)
+    wider = train(data, recipe, trial, Machine())
+    assert kept.embargo_ms in {4 * HOUR_MS, 24 * HOUR_MS}
+    assert wider.embargo_ms == 72 * HOUR_MS
+    assert wider.known.size < kept.known.size
+    for fold in wider.walk.folds:
+        begun = wider.samples.start_ms[fold.test].min()
+        assert (wider.samples.end_ms[fold.train] < begun - 72 * HOUR_MS).all()

@@ -9,6 +9,7 @@ import pytest
 
 from flows import plan, shelf
 from flows.plan import base_recipe, model_key, recipe_key, study_key
+from flows.research.models import Machine
 from flows.research.objective import Trial
 from flows.research.recipe import Recipe
 from flows.research.space import search_space, start_point
@@ -24,8 +25,16 @@ def settings(tmp_path) -> Settings:
     return load_settings(tmp_path, {})
 
 
-def key(dataset="d", base=BASE, trial=TRIAL, sampler="tpe", warm=()):
-    return study_key(dataset, base, search_space(base), trial, sampler=sampler, warm=warm)
+def key(dataset="d", base=BASE, trial=TRIAL, sampler="tpe", warm=(), rules=False, **machine):
+    return study_key(
+        dataset,
+        base,
+        search_space(base, rules=rules),
+        trial,
+        sampler=sampler,
+        used=Machine(**machine),
+        warm=warm,
+    )
 
 
 @pytest.mark.parametrize(
@@ -38,6 +47,9 @@ def key(dataset="d", base=BASE, trial=TRIAL, sampler="tpe", warm=()):
         lambda: key(base=replace(BASE, barriers=replace(BASE.barriers, profit=0.03))),
         lambda: key(base=replace(BASE, model=replace(BASE.model, kappa=0.5))),
         lambda: key(sampler="nsga2"),
+        lambda: key(rules=True),
+        lambda: key(threads=2),
+        lambda: key(device="cuda"),
         lambda: key(warm=[{"booster.depth": 3.0}]),
         lambda: key(trial=replace(TRIAL, seed=8)),
         lambda: key(trial=replace(TRIAL, folds=5)),

@@ -1,11 +1,14 @@
 """Parts, calibrator, economics: what they learn, and that one seed gives one model."""
 
+import json
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from features.errors import InputError
+from flows.research import models
 from flows.research.economics import break_even, expect, measure, volatility_bucket, wishes
 from flows.research.fitting import fit, head_and_tail, judge
 from flows.research.logistic import fit_linear, logit, sigmoid
@@ -183,3 +186,29 @@ def test_rows_that_teach_nothing_are_refused_in_one_line(change, message):
     with pytest.raises(InputError, match=message) as caught:
         fit(s, rows, Recipe(), earlier=None, embargo_ms=0, seed=1, machine=MACHINE)
     assert "\n" not in str(caught.value)
+
+
+def test_a_device_reaches_the_trees_and_one_that_is_not_there_is_a_clear_line(monkeypatch):
+    s = made_samples(n=400)
+
+    def grow(device):
+        machine = Machine(threads=1, device=device)
+        return fit_booster(
+            s.x, s.label, s.weight, BoosterParams(), seed=1, machine=machine, rounds=2
+        )
+
+    with pytest.raises(InputError, match="built without CUDA"):
+        grow("cuda:1")
+    asked = {}
+
+    def trained(settings, train, **terms):
+        asked.update(settings)
+        return real(settings | {"device": "cpu"}, train, **terms)
+
+    real = models.xgb.train
+    monkeypatch.setattr(models.xgb, "build_info", lambda: {"USE_CUDA": True})
+    monkeypatch.setattr(models.xgb, "train", trained)
+    booster = grow("cuda:1")
+    assert asked["device"] == "cuda:1"
+    config = json.loads(booster.save_config())
+    assert config["learner"]["generic_param"]["device"] == "cpu"

@@ -10,6 +10,7 @@ from flows.research.performance import (
     drawdowns,
     equity_curve,
     longest_run,
+    memory_days,
     return_metrics,
     sharpe_annual,
     trade_metrics,
@@ -84,3 +85,14 @@ def test_calibrated_probabilities_have_a_small_error_and_shifted_ones_their_shif
     assert calibration_error(calibration_curve(label, p + 0.15, weight)) == pytest.approx(
         0.15, abs=0.02
     )
+
+
+def test_memory_ends_where_the_autocorrelation_is_noise():
+    """A moving sum of three independent days is correlated over two days and no more."""
+    rng = np.random.default_rng(3)
+    noise = rng.normal(size=4_000)
+    assert memory_days(noise) == 0
+    assert memory_days(np.convolve(noise, np.ones(3), "valid")) == 2
+    assert memory_days(np.cumsum(noise)) == 30
+    assert memory_days(np.zeros(400)) == 0
+    assert memory_days(np.ones(5)) == 0

@@ -12,11 +12,14 @@ from features.errors import InputError
 from flows import dataset as dataset_module
 from flows import study
 from flows import train as train_module
+from flows.commands.models import HEADLINES
 from flows.dataset import dataset
 from flows.gate import gate
 from flows.lake.store import Lake
 from flows.plan import base_recipe, shelf, study_url, trial_terms
 from flows.register import register
+from flows.research.bundling import flat_metrics
+from flows.research.evidence import Evidence
 from flows.search import search
 from flows.settings import load_settings
 from flows.shelf import load_dataset
@@ -93,6 +96,10 @@ def test_from_lake_to_bundle_twice_the_same(project, first_run):
     assert "http" not in page.replace("data:image", "")  # needs nothing from anywhere
     for line in judged["criteria"]:
         assert line["reason"]
+    evidence = Evidence.from_dict(json.loads((folder / "evidence.json").read_text()))
+    assert {name for name, _ in HEADLINES.values()} <= set(
+        flat_metrics(evidence)
+    )  # what `tribar models` lists
     json.dumps([prepared, searched, trained, judged])
     again = whole()  # in another folder
     assert again[3]["bundle_sha256"] == judged["bundle_sha256"]
