@@ -3,7 +3,7 @@
 Wires only: how a model is made and measured, ``flows.research`` decides.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna import Study
@@ -31,8 +31,8 @@ from flows.research.evaluation import evaluate_model
 from flows.research.evidence import Evidence
 from flows.research.fitting import break_even_mean
 from flows.research.objective import Trial
-from flows.research.recipe import Recipe
 from flows.research.rehearsal import rehearse
+from flows.research.space import Dimension
 from flows.research.training import Trained
 from flows.research.training import train as train_model
 from flows.revision import git_revision
@@ -65,7 +65,8 @@ def train(dataset_key: str, study_name: str, joins: int | None = None) -> dict[s
     records = study.records(searched)
     base = base_recipe(settings) if joins is None else joined_recipe(settings, joins)
     terms = trial_terms(settings, data)
-    best = _best(searched, base, terms, joins)
+    space = space_of(settings, base)
+    best = _best(searched, space, terms, joins)
     recipe = base.with_point(best.point)
     log.info("training the point of trial %d of %d", best.number, len(records))
     trained = train_model(data, recipe, terms, machine(settings))
@@ -97,7 +98,7 @@ def train(dataset_key: str, study_name: str, joins: int | None = None) -> dict[s
         "joins": joins,
         "trial": best.number,
         "point": best.point,
-        "space": space_key(space_of(settings, base)),
+        "space": space_key(space),
         "trials": len(records),
         **_made_of(trained, facts),
     }
@@ -118,10 +119,12 @@ def train(dataset_key: str, study_name: str, joins: int | None = None) -> dict[s
     }
 
 
-def _best(searched: Study, base: Recipe, terms: Trial, joins: int | None) -> study.TrialRecord:
+def _best(
+    searched: Study, space: Sequence[Dimension], terms: Trial, joins: int | None
+) -> study.TrialRecord:
     """Return the trial that becomes the model; a symbol that joins has the version's own point."""
     if joins is None:
-        return study.chosen(searched, search_space(base), terms.score_days)
+        return study.chosen(searched, space, terms.score_days)
     return study.started(searched)
 
 
