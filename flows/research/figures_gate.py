@@ -8,6 +8,7 @@ from typing import Protocol
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -51,26 +52,19 @@ class Counted(Protocol):
 def calibration_run_figure(found: Sequence[Counted], null_values: Sequence[float]) -> bytes:
     """Return the share promoted by the oracle's Sharpe ratio, and the nulls' p-values of the SPA.
 
-    On a valid test the p-values of nulls lie on the diagonal or below it.
+    Edges that the written recipe does not fit stand beside the curve. On a valid test the p-values
+    of nulls lie on the diagonal or below it.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.0, 3.8), layout="constrained")
         left, right = figure.subplots(1, 2)
         edges = sorted((c for c in found if c.kind == "planted"), key=lambda c: c.sharpe)
-        if edges:
-            x = np.array([c.sharpe for c in edges])
-            y = np.array([c.promoted / c.markets for c in edges])
-            low = y - np.array([c.lower for c in edges])
-            high = np.array([c.upper for c in edges]) - y
-            left.errorbar(x, y, yerr=[low, high], color=BLUE, marker="o", capsize=3)
-            for c, rate in zip(edges, y, strict=True):
-                left.annotate(
-                    f"{c.promoted}/{c.markets}",
-                    (c.sharpe, rate),
-                    xytext=(6, -12),
-                    textcoords="offset points",
-                    fontsize=9,
-                )
+        _rates(left, edges, 0.0, BLUE, "after the written signal", marker="o-")
+        others = [c for c in found if c.sharpe > 0.0 and c.kind != "planted"]
+        for place, count in enumerate(others, start=1):
+            _rates(left, [count], 0.12 * place, QUIET, count.kind, marker="sDv^"[place % 4])
+        if others:
+            left.legend(loc="upper left", fontsize=9)
         left.set_ylim(-0.03, 1.05)
         left.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         left.set_xlabel("net Sharpe ratio a year of who knows the edge")
@@ -85,3 +79,24 @@ def calibration_run_figure(found: Sequence[Counted], null_values: Sequence[float
         right.set_title("Where there is nothing")
         right.legend(loc="upper left", fontsize=9)
         return png(figure)
+
+
+def _rates(
+    axes: Axes, counts: Sequence[Counted], aside: float, color: str, label: str, *, marker: str
+) -> None:
+    """Draw shares with their bounds, ``aside`` to the right of their Sharpe ratios."""
+    if not counts:
+        return
+    x = np.array([c.sharpe for c in counts]) + aside
+    y = np.array([c.promoted / c.markets for c in counts])
+    low = y - np.array([c.lower for c in counts])
+    high = np.array([c.upper for c in counts]) - y
+    axes.errorbar(x, y, yerr=[low, high], color=color, fmt=marker, capsize=3, label=label)
+    for place, count in enumerate(counts):
+        axes.annotate(
+            f"{count.promoted}/{count.markets}",
+            (x[place], y[place]),
+            xytext=(6, -12),
+            textcoords="offset points",
+            fontsize=9,
+        )
