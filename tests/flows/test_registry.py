@@ -115,6 +115,68 @@ def test_anyone_can_load_it_by_alias_and_gets_the_executors_answers(registry, ml
     assert any(found["side"])
 
 
+class KilledError(BaseException):
+    """The process ends here: nothing of ours is allowed to catch it."""
+
+
+class Dying:
+    """MLflow's client in a process that ends as soon as its n-th change has arrived."""
+
+    def __init__(self, client, at):
+        self._client, self._left = client, at
+
+    def __getattr__(self, name):
+        real = getattr(self._client, name)
+        if name.startswith(("get_", "search_")):
+            return real
+
+        def changed(*args, **kwargs):
+            found = real(*args, **kwargs)
+            self._left -= 1
+            if self._left == 0:
+                raise KilledError(name)
+            return found
+
+        return changed
+
+
+def registered(registry, files):
+    """Do what the register flow does."""
+    version = registry.register(package(files))
+    registry.challenge(version.version)
+    return version
+
+
+@pytest.mark.timeout(300)
+def test_killed_after_any_change_a_registration_ends_in_one_version_and_moves_no_alias(
+    registry, monkeypatch
+):
+    monkeypatch.setattr("flows.registry.copy_code", lambda _: None)  # a hundred uploads each
+    client = registry._client
+    killed = []
+    for number, at in enumerate((1, *range(1, 20)), start=1):
+        files = made_bundle(seed=100 + number)
+        registry._client = Dying(client, at)
+        try:
+            last = registered(registry, files)
+            break
+        except KilledError as change:
+            killed.append(str(change))
+        registry._client = client
+        challenger = registry.find("challenger")
+        moved = killed[-1] == "set_registered_model_alias"
+        assert (challenger.version if challenger else 0) == (number if moved else number - 1)
+        again = registered(registry, files)
+        assert again.version == number, killed[-1]  # none lost, none twice
+        assert registry.bundle(number) == files
+        assert registry.version("challenger").version == number
+    assert killed[0] == "create_registered_model"
+    assert {"create_run", "log_model_artifacts", "create_model_version"} <= set(killed)
+    assert killed[-1] == "set_registered_model_alias"
+    assert [v.version for v in registry.versions()] == list(range(last.version, 0, -1))
+    assert last.version == len(killed) + 1
+
+
 def test_promotion_is_compare_and_set(registry):
     for seed in (5, 6, 7):
         registry.register(package(made_bundle(seed=seed)))
