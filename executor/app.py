@@ -40,7 +40,9 @@ STANDBY_POLL_S: Final = 0.5
 DRAIN_S: Final = 9.0
 INSTANCE: Final = "instance"
 CONFIG: Final = "config_hash"
+LEASE_KNOWN: Final = "lease_known"
 JOURNAL_EXIT: Final = 74
+UNASKED_EXIT: Final = 70
 
 log = structlog.get_logger("app")
 
@@ -104,6 +106,7 @@ class App:
         life = asyncio.create_task(self._live())
         asked = asyncio.create_task(stop.wait())
         await asyncio.wait({life, asked}, return_when=asyncio.FIRST_COMPLETED)
+        is_asked = stop.is_set()
         asked.cancel()
         if not life.done():
             log.info("stopping")
@@ -115,6 +118,10 @@ class App:
             pass
         except (JournalError, InputError, ExceptionGroup) as error:
             return self._failed(_first(error))
+        if not is_asked:
+            self.overview.phase = Status.ERROR
+            log.error("ended_unasked", step=self.overview.step)
+            return UNASKED_EXIT
         self.overview.phase = Status.STOPPED
         return 0
 
@@ -153,7 +160,7 @@ class App:
             lease = self._lease(redis, journal)
             stack.push_async_callback(lease.release)
             overview.parts.lease, overview.redis_wanted = lease, True
-            await self._take(lease)
+            await self._take(lease, journal)
             supervisor = self._supervisor
             self._session = Session(settings, self._clock, overview, journal, redis, lease)
             stack.push_async_callback(self._session.close)
@@ -193,17 +200,24 @@ class App:
             counter=keys.lease_token,
             owner=owner,
             ttl_ms=self._settings.lease.ttl_ms,
+            known=int(journal.meta(LEASE_KNOWN) or 0),
         )
 
-    async def _take(self, lease: Lease) -> None:
+    async def _take(self, lease: Lease, journal: Journal) -> None:
         """Wait until the lease is ours: a standby waits here, and says for whom."""
+        known = lease.known
         while True:
             held = await lease.keep()
             heed_cancellation()
+            if lease.known > known:
+                known = lease.known
+                journal.set_meta(LEASE_KNOWN, str(known))
             if held:
                 return
             self.overview.step = "waiting for Redis: there is no lease without it"
-            if lease.reachable:
+            if lease.reachable and lease.holder.endswith(":"):
+                self.overview.step = "waiting: Redis forgot who holds the lease; it must run out"
+            elif lease.reachable:
                 self.overview.step = f"standing by: {lease.holder} holds the lease"
             await self._clock.sleep(STANDBY_POLL_S)
 

@@ -8,7 +8,9 @@ queue as an event, nothing is changed directly.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -93,6 +95,8 @@ class OrderManager:
         self._report = report
         self._patience = patience
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stops: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._newest_stop: dict[str, str] = {}
         self.newest_close_ms = 0
         self.fatal = ""
         self.sent = 0
@@ -108,6 +112,7 @@ class OrderManager:
             self._begin(self._repeat("cancel", cancel.client_order_id, self._venue.cancel, cancel))
         for protect in outcome.protections:
             name = protect.client_order_id
+            self._newest_stop[protect.symbol] = name
             self._begin(self._repeat("protect", name, self._venue.protect, protect))
         for intent in sorted(outcome.intents, key=lambda i: not i.reduce_only):
             self._begin(self._order(intent, age_ms=0, in_doubt=False))
@@ -217,20 +222,27 @@ class OrderManager:
     async def _repeat(
         self, kind: str, name: str, call: Callable[[Any], Coroutine[Any, Any, None]], action: Any
     ) -> None:
-        """Do something that may be done twice, until it is known to be done, or proven useless."""
+        """Do something that may be done twice, until it is known to be done, or proven useless.
+
+        Stops of one symbol go one after another, each until a newer one is wanted: two under way at
+        once may arrive in the other order, and leave the looser one.
+        """
         problem = ""
-        for _ in range(SENDS_MAX):
-            try:
-                await call(action)
-            except (RejectedError, FatalError, FenceError) as error:
-                problem = str(error)
-                break
-            except VenueError as error:
-                problem = str(error)
-                await self._clock.sleep(PAUSE_S)
-            else:
-                problem = ""
-                break
+        async with self._stops[action.symbol] if kind == "protect" else nullcontext():
+            for _ in range(SENDS_MAX):
+                if kind == "protect" and self._newest_stop[action.symbol] != name:
+                    break
+                try:
+                    await call(action)
+                except (RejectedError, FatalError, FenceError) as error:
+                    problem = str(error)
+                    break
+                except VenueError as error:
+                    problem = str(error)
+                    await self._clock.sleep(PAUSE_S)
+                else:
+                    problem = ""
+                    break
         if problem:
             log.warning("action_failed", kind=kind, order=name, problem=problem)
         self._report(ActionDone(kind=kind, client_order_id=name, problem=problem))

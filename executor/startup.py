@@ -4,6 +4,7 @@ Decides how long a step is tried again (for ever, saying so: a start never gives
 and what is done with what a former process left. Never trades. Rule: every step may be repeated.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -32,7 +33,9 @@ async def insist(
     overview.step = step
     while True:
         try:
-            await work()
+            # A task of its own: before Python 3.13 a group whose child fails leaves the task around
+            # it marked as cancelled, and `heed_cancellation` would end the start without a word.
+            await asyncio.create_task(_run(work))
         except* (VenueError, FenceError) as group:
             overview.problem = f"{step}: {_first(group)}"
             log.warning("start_waits", problem=overview.problem)
@@ -41,6 +44,10 @@ async def insist(
             return
         await clock.sleep(pause_s)
         pause_s = min(2 * pause_s, RETRY_MOST_S)
+
+
+async def _run(work: Callable[[], Awaitable[Any]]) -> None:
+    await work()
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -150,10 +150,11 @@ class Surroundings:
     async def quiet(self, close_ms: int) -> None:
         """Nothing is left to do: tune if it is due, and let an accelerated market go on."""
         state = self._trader.state
-        held_in_kill = bool(state.guard.killed and state.ledger.positions)
+        to_be_flat = bool(state.guard.killed or state.guard.flattening)
+        held = to_be_flat and bool(state.ledger.positions)
         if self._overview.is_optimizing():
             await self._publisher.beat()  # it takes a moment, and nothing is answered meanwhile
-        if state.tuning.due or (held_in_kill and self._may_ask_again()):
+        if state.tuning.due or (held and self._may_ask_again()):
             self._trader.apply(Tick(now_ms=self.market_ms()))
         if self._lockstep is None or not self._listening():
             return

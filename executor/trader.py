@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from executor.clock import Clock
-from executor.core.contract import CommandName, Verdict
+from executor.core.contract import CommandName, NoticeCode, Verdict
 from executor.core.events import (
     BarClosed,
     Command,
@@ -186,7 +186,9 @@ class Trader:
             self._counters.duplicate_fills += 1
             return
         self._counters.fills += 1
-        self.apply(item)
+        outcome = self.apply(item)
+        if any(notice.code is NoticeCode.UNKNOWN_FILL for notice in outcome.notices):
+            self._nudge(False)
 
     def _account_event(self, item: OrderUpdated | FundingPaid) -> None:
         """Take news of an order, or a settlement that was not booked yet."""

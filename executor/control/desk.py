@@ -4,7 +4,7 @@ Decides whether a message is a command, whether it may be obeyed (signature, age
 replay's verdict on parameters), and the answer. A command is taken once: the same id again gets the
 same answer and changes nothing. Never carries one out itself: it goes through the trader's queue,
 where it is journaled with who and when. Rule: kill and flatten are obeyed whenever they are
-genuine, whatever else is wrong; nothing else passes in doubt.
+genuine, whatever else is wrong, and what ends them wherever they are; nothing else passes in doubt.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,7 +15,7 @@ import orjson
 import structlog
 
 from executor.clock import Clock
-from executor.control.names import ALWAYS, FLAT_S, NAMES, REVERT
+from executor.control.names import ALWAYS, EVERYWHERE, FLAT_S, NAMES, REVERT
 from executor.control.signatures import is_signed
 from executor.core.contract import CommandName
 from executor.core.events import Command
@@ -83,10 +83,13 @@ class CommandDesk:
         seen = self._seen.get(str(body.get("id") or entry_id))
         if seen is not None:
             return Answer(verdict=seen[0], text=f"{seen[1]} (this command was given before)")
-        if not self._holds_lease() and name not in ALWAYS:
+        elsewhere = not self._holds_lease() and name not in ALWAYS
+        if elsewhere and name not in EVERYWHERE:
             return Answer(verdict="elsewhere", text="the lease is held elsewhere; not obeyed here")
-        late = self._late(body, age_ms)
+        late = self._late(body, age_ms, entry_id)
         answer = late or await self._obey(name, who, body)
+        if elsewhere and answer.verdict == "taken":  # who holds the lease answers for the bot
+            answer = Answer(verdict="elsewhere", text="the lease is held elsewhere; noted here")
         log.warning("command", name=name, who=who, verdict=answer.verdict, text=answer.text)
         self._remember(str(body.get("id") or entry_id), answer)
         return answer
@@ -108,11 +111,17 @@ class CommandDesk:
             return "arguments must be an object of numbers or text"
         return ""
 
-    def _late(self, body: Mapping[str, Any], age_ms: int) -> Answer | None:
-        """Return the refusal of what was given too long ago; a kill is never too old."""
-        given_ms = _number(body, "time_ms")
+    def _late(self, body: Mapping[str, Any], age_ms: int, entry_id: str) -> Answer | None:
+        """Return the refusal of what was given too long ago; a kill is never too old.
+
+        What ends a kill or a pause is read in order wherever the kill was: it need only have been
+        put on the stream when it was given.
+        """
+        given_ms, now_ms = _number(body, "time_ms"), self._clock.now_ms()
+        if entry_id and body["name"] in EVERYWHERE:
+            age_ms, now_ms = 0, int(entry_id.partition("-")[0])
         if given_ms:
-            age_ms = max(age_ms, abs(self._clock.now_ms() - given_ms))
+            age_ms = max(age_ms, abs(now_ms - given_ms))
         if age_ms <= STALE_MS or body["name"] in ALWAYS:
             return None
         text = f"{body['name']} was given {age_ms // 1000} s ago; give it again"

@@ -26,6 +26,10 @@ READ_AT_ONCE: Final = 20
 ANSWERS_KEPT: Final = 10_000
 CURSOR: Final = "command_cursor"
 BEGINNING: Final = "0-0"
+ENDS: Final = {
+    str(CommandName.KILL): str(CommandName.RESET),
+    str(CommandName.FLATTEN): str(CommandName.RESUME),
+}
 
 log = structlog.get_logger("commands")
 
@@ -77,15 +81,17 @@ class Commands:
         return found
 
     async def _begin(self) -> str:
-        """Return where a machine begins that read none yet: at a kill still in force, else now."""
+        """Return where a machine begins that read none: at what is still in force, else now."""
         rows: Any = await self._redis.xrevrange(self._keys.commands, count=STREAM_KEPT)
+        begin, ended = -1, set[str]()
         for number, (_, fields) in enumerate(rows):
             name = _name(fields)
-            if name == CommandName.RESET:
-                break
-            if name == CommandName.KILL:
-                return str(rows[number + 1][0]) if number + 1 < len(rows) else BEGINNING
-        return str(rows[0][0]) if rows else BEGINNING
+            ended.add(name)
+            if ENDS.get(name, name) not in ended:
+                begin = number
+        if begin + 1 < len(rows):
+            return str(rows[begin + 1][0])
+        return BEGINNING
 
     async def _look(self) -> bool:
         """Read on and take what is new; say whether there was anything."""

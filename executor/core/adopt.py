@@ -22,6 +22,7 @@ from executor.core.types import CancelIntent, Fill, Leg, Position, Trade
 from features.barriers import barrier_prices
 
 _POSITIONS = frozenset({Action.ADOPT, Action.DROP, Action.RESIZE, Action.FLIP})
+_RESTING = frozenset({Action.VERIFIED, Action.TIGHTENED})
 
 
 def reconcile(
@@ -39,6 +40,8 @@ def reconcile(
                 continue
         _carry_out(state, difference, snapshot.time_ms, params, draft, trades)
         state.suspicions.pop(key, None)
+        if difference.action in _RESTING:
+            _look_beyond(state, difference, snapshot.time_ms, params, seen, draft)
     for key in [key for key in state.suspicions if key not in seen]:
         del state.suspicions[key]
     _balance(state, snapshot, params, draft)
@@ -248,6 +251,46 @@ def _stops(
         time_ms=time_ms,
         price=mark,
         reason=reason,
+        draft=draft,
+    )
+
+
+def _look_beyond(
+    state: TradingState,
+    difference: Difference,
+    time_ms: int,
+    params: Params,
+    seen: set[str],
+    draft: Draft,
+) -> None:
+    """Close a position whose stop rests although the market has long passed it.
+
+    A venue can fill a triggered stop in part and leave its price standing: it protects nothing.
+    """
+    symbol, venue = difference.symbol, difference.venue
+    if venue is None or not venue.mark_price > 0.0:
+        return
+    position = state.ledger.positions[symbol]
+    if not is_passed(position.side, venue.stop_price, venue.mark_price):
+        return
+    key = f"{symbol}:stop"
+    seen.add(key)
+    known = state.suspicions.setdefault(key, Suspicion(signature="passed", since_ms=time_ms))
+    lasted_ms = time_ms - known.since_ms
+    if lasted_ms < params.reconcile.passed_ms_max or exit_in_flight(state, symbol):
+        return
+    text = (
+        f"{symbol}: the market at {venue.mark_price} has been beyond the stop {venue.stop_price} "
+        f"for {lasted_ms / 1000:.0f} s and the venue did not fire it; closing the position"
+    )
+    draft.notice(NoticeCode.NAKED_POSITION, symbol, text, time_ms)
+    send_exit(
+        state,
+        position,
+        leg=Leg.RECONCILE,
+        time_ms=time_ms,
+        price=venue.mark_price,
+        reason=ExitReason.STOP,
         draft=draft,
     )
 

@@ -25,6 +25,7 @@ class GuardState:
     halted: str = ""
     killed: str = ""
     paused: bool = False
+    flattening: bool = False
     losses_row: int = 0
     wins_row: int = 0
     cool_until_ms: int = 0
@@ -157,6 +158,7 @@ def held_back(state: GuardState, close_ms: int) -> Refusal | None:
 def reset(state: GuardState, equity: float) -> None:
     """Open every latch, as a person asked; the drawdown is measured anew from here."""
     state.killed = ""
+    state.flattening = False
     state.halted = ""
     state.daily_latched = False
     state.day_equity = equity

@@ -182,8 +182,9 @@ class Tuning(_Checked):
 class Reconcile(_Checked):
     """What to do where the venue and the ledger differ.
 
-    A position is closed when no stop rests for ``naked_ms_max``, or when ``protect_tries_max``
-    requests did not make its stop rest.
+    A position is closed when no stop rests for ``naked_ms_max``, when ``protect_tries_max``
+    requests did not make its stop rest, or when the market was beyond a resting stop for
+    ``passed_ms_max``.
     """
 
     adopt_unknown: bool = True
@@ -194,6 +195,7 @@ class Reconcile(_Checked):
     balance_tolerance: float = 0.002
     grace_ms: int = 5_000
     naked_ms_max: int = 30_000
+    passed_ms_max: int = 10_000
     protect_tries_max: int = 5
 
 

@@ -26,7 +26,7 @@ from executor.core.events import (
     Tick,
     VenueSnapshot,
 )
-from executor.core.exits import after_close, after_entry, flatten, manage, protect
+from executor.core.exits import after_close, after_entry, flatten, manage
 from executor.core.guard import canary_share, on_close, on_model, on_trade, reset
 from executor.core.learned_regime import learn
 from executor.core.ledger import Opening
@@ -79,6 +79,8 @@ def react(state: TradingState, event: Event, params: Params) -> Outcome:
             _keep_flat(state, event.now_ms, draft)
         case _:
             assert_never(event)
+    if state.guard.flattening:
+        state.guard.flattening = bool(state.ledger.positions or state.active)
     return draft.finish()
 
 
@@ -100,8 +102,8 @@ def _on_bars(state: TradingState, event: BarClosed, params: Params, draft: Draft
         draft.notices.append(learned)
     guard = state.guard
     draft.notices.extend(on_close(guard, state.ledger.equity(), event.close_ms, params.guard))
-    if guard.killed:
-        flatten(state, event.close_ms, Leg.KILL, ExitReason.KILL, draft)
+    if guard.killed or guard.flattening:
+        _keep_flat(state, event.close_ms, draft)
     elif state.ledger.positions:
         manage(state, event.by_symbol(), event.close_ms, params, draft)
     enter(state, event, params, draft)
@@ -124,8 +126,10 @@ def _on_fill(state: TradingState, fill: Fill, params: Params, draft: Draft) -> N
         _book_fill(state, fill, order, reduces, params, draft)
     if order is not None:
         _count_fill(state, order, fill, params, draft)
-    if state.guard.killed and not reduces:
-        flatten(state, fill.time_ms, Leg.KILL, ExitReason.KILL, draft)
+    if not reduces:
+        if order is not None and state.guard.killed:
+            state.guard.flattening = True
+        _keep_flat(state, fill.time_ms, draft)
 
 
 def _bounded(
@@ -178,11 +182,10 @@ def _book_fill(
         )
         draft.notice(NoticeCode.UNKNOWN_FILL, fill.symbol, text, fill.time_ms)
     position = state.ledger.positions.get(fill.symbol)
-    if position is not None:
-        if booked.opened > 0.0 and not known:
-            protect(position, fill.time_ms, "unknown fill", draft)
-        if reason is ExitReason.PARTIAL:
-            state.ledger.positions[fill.symbol] = replace(position, partial_filled=True)
+    # What others opened may have a stop of its own: the next look shows it, and ours is set only
+    # where there is none or a looser one.
+    if position is not None and reason is ExitReason.PARTIAL:
+        state.ledger.positions[fill.symbol] = replace(position, partial_filled=True)
     if booked.trade is not None:
         _keep(state, [booked.trade], fill.time_ms, params, draft)
         after_close(state, fill.symbol, draft)
@@ -271,14 +274,14 @@ def _on_command(state: TradingState, command: Command, draft: Draft) -> None:
             guard.paused = True
             draft.notice(NoticeCode.PAUSED, "", f"entries paused{by}", time_ms)
         case CommandName.RESUME:
-            guard.paused = False
+            guard.paused = guard.flattening = False
             draft.notice(NoticeCode.RESUMED, "", f"entries resumed{by}", time_ms)
         case CommandName.KILL:
-            guard.killed = f"killed{by}"
+            guard.killed, guard.flattening = f"killed{by}", True
             draft.notice(NoticeCode.KILLED, "", f"killed{by}: flat until a reset", time_ms)
             flatten(state, time_ms, Leg.KILL, ExitReason.KILL, draft)
         case CommandName.FLATTEN:
-            guard.paused = True
+            guard.paused = guard.flattening = True
             text = f"flattening and pausing{by}: resume to trade again"
             draft.notice(NoticeCode.PAUSED, "", text, time_ms)
             flatten(state, time_ms, Leg.KILL, ExitReason.FLATTEN, draft)
@@ -334,6 +337,9 @@ def _on_history(state: TradingState, event: HistoryLoaded) -> None:
 
 
 def _keep_flat(state: TradingState, now_ms: int, draft: Draft) -> None:
-    """After a kill, ask again for every position whose exit came to nothing."""
-    if state.guard.killed and state.ledger.positions:
+    """After a kill or a flatten, ask again for every position whose exit came to nothing."""
+    guard = state.guard
+    if guard.killed:
         flatten(state, now_ms, Leg.KILL, ExitReason.KILL, draft)
+    elif guard.flattening:
+        flatten(state, now_ms, Leg.KILL, ExitReason.FLATTEN, draft)

@@ -1,8 +1,9 @@
 """The last check before a change is signed.
 
 Decides whether the holder of the lease, now, may sign this change: the lease must outlast the
-request's recv_window and a margin, and after a kill nothing that opens is signed. A kill or flatten
-may sign cancels and reduce-only orders without the lease; nothing else may. Never signs.
+request's recv_window and a margin, and after a kill or pause nothing that opens is signed. A kill
+or flatten may sign cancels and reduce-only orders without the lease until all is flat; nothing else
+may, or a standby that is still killed would undo what the holder does. Never signs.
 Rule: it is called between taking the timestamp and signing it (reliability.md A1), nowhere else.
 """
 
@@ -30,6 +31,7 @@ class GuardView(Protocol):
 
     killed: str
     paused: bool
+    flattening: bool
 
 
 class Fence:
@@ -49,18 +51,18 @@ class Fence:
             Where it must not be signed; nothing was sent then.
         """
         opens = path.endswith(CREATE) and params.get("reduceOnly") is not True
-        if opens and (self.guard is None or self.guard.killed):
-            raise FenceError("entries are not signed: killed, or not yet started")
+        if opens and (self.guard is None or self.guard.killed or self.guard.paused):
+            raise FenceError("entries are not signed: killed, paused, or not yet started")
         remaining_ms = self._lease.remaining_ms()
         if remaining_ms >= self._needed_ms or self._is_emergency(path, params, opens):
             return
         raise FenceError(f"lease has {remaining_ms} ms left, {self._needed_ms} are needed")
 
     def _is_emergency(self, path: str, params: Mapping[str, Any], opens: bool) -> bool:
-        """Say whether a kill or flatten asks for this."""
-        if self.guard is None or opens:
+        """Say whether a kill or flatten that is not flat yet asks for this."""
+        if self.guard is None or opens or not self.guard.flattening:
             return False
         if path.endswith(CANCELS):
-            return bool(self.guard.killed or self.guard.paused)
+            return True
         order = parse_client_order_id(str(params.get("orderLinkId", "")))
         return path.endswith(CREATE) and order is not None and order.leg is Leg.KILL

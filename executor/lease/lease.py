@@ -21,15 +21,21 @@ from executor.clock import Clock
 from features.errors import InputError
 
 # The holder is "token:owner". A holder with our own owner id is a predecessor of this very
-# journal, which the file lock proves to be dead: its lease is ours to take.
+# journal, which the file lock proves to be dead: its lease is ours to take. A counter below a
+# token that we know of is a Redis that lost its memory: whoever held the lease may still believe
+# in it, so it is nobody's until one has run out, but for who holds it still by its own clock.
 ACQUIRE: Final = """
 local held = redis.call('GET', KEYS[1])
 if held and string.match(held, ':(.*)$') ~= ARGV[1] then return {0, held} end
-local token = redis.call('INCR', KEYS[2])
-if token <= tonumber(ARGV[3]) then
-  token = tonumber(ARGV[3]) + 1
-  redis.call('SET', KEYS[2], token)
+local token = tonumber(redis.call('GET', KEYS[2]) or '0')
+local known = tonumber(ARGV[3])
+if token < known and ARGV[4] ~= '1' then
+  redis.call('SET', KEYS[2], known)
+  redis.call('SET', KEYS[1], known .. ':', 'PX', ARGV[2])
+  return {0, known .. ':'}
 end
+token = math.max(token, known) + 1
+redis.call('SET', KEYS[2], token)
 redis.call('SET', KEYS[1], token .. ':' .. ARGV[1], 'PX', ARGV[2])
 return {token, ''}
 """
@@ -45,10 +51,21 @@ NEVER: Final = float("-inf")
 
 
 class Lease:
-    """The lease as this process knows it. ``token`` is 0 while it never held one."""
+    """The lease as this process knows it. ``token`` is 0 while it never held one.
+
+    ``known`` is the newest token that is known of, whoever holds or held it.
+    """
 
     def __init__(
-        self, redis: Redis, clock: Clock, *, key: str, counter: str, owner: str, ttl_ms: int
+        self,
+        redis: Redis,
+        clock: Clock,
+        *,
+        key: str,
+        counter: str,
+        owner: str,
+        ttl_ms: int,
+        known: int = 0,
     ) -> None:
         self._redis = redis
         self._clock = clock
@@ -57,6 +74,7 @@ class Lease:
         self._ttl_ms = ttl_ms
         self._deadline = NEVER
         self.token = 0
+        self.known = known
         self.reachable = False
         self.holder = ""
 
@@ -101,10 +119,12 @@ class Lease:
         return bool(int(done))
 
     async def _acquire(self) -> bool:
+        is_ours = "1" if self.remaining_ms() > 0 else "0"
         token, holder = await self._redis.eval(
-            ACQUIRE, 2, *self._keys, self._owner, str(self._ttl_ms), str(self.token)
+            ACQUIRE, 2, *self._keys, self._owner, str(self._ttl_ms), str(self.known), is_ours
         )
         self.holder = str(holder)
+        self.known = max(self.known, int(token), int(self.holder.partition(":")[0] or 0))
         if not int(token):
             return False
         self.token = int(token)

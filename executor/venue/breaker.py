@@ -35,6 +35,7 @@ class Breaker:
         self._row = 0
         self._until = -FAR
         self._opened = False
+        self._trying = False
         self.times_opened = 0
 
     def state(self, now: float) -> Circuit:
@@ -51,18 +52,22 @@ class Breaker:
         """Say whether a call may be made now; half-open lets one through at a time."""
         state = self.state(now)
         if state is Circuit.HALF_OPEN:
-            self._until = now + self._open_s
+            self._until, self._trying = now + self._open_s, True
         return state is not Circuit.OPEN
+
+    def is_trying(self) -> bool:
+        """Say whether a call is under way whose result will open or close it."""
+        return self._trying
 
     def succeeded(self) -> None:
         """Take note of a call that the venue answered."""
         self._row = 0
-        self._opened = False
+        self._opened = self._trying = False
 
     def failed(self, now: float) -> bool:
         """Take note of a failed call; say whether the breaker opened because of it."""
         self._row += 1
-        was_open = self._opened
+        was_open, self._trying = self._opened, False
         if was_open or self._row >= self._most:
             self._opened, self._until = True, now + self._open_s
         self.times_opened += self._opened and not was_open

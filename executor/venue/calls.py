@@ -36,6 +36,7 @@ Call = Callable[[], Awaitable[Any]]
 PATIENCE_S: Final = 60.0
 PAGES_MAX: Final = 50
 CHANGE_WAIT_S: Final = 1.0
+VERDICT_POLL_S: Final = 0.1
 
 NEWEST: Final = 100
 ENTRIES: Final = "entries"
@@ -152,10 +153,15 @@ class Calls:
             log.warning("clock_not_measured", error=str(error))
 
     async def _turn(self, group: str, *, change: bool) -> None:
-        """Wait for a place; refuse where the group is left alone."""
-        now = self._clock.monotonic()
-        breaker = self.breakers.get(group)
-        if breaker is not None and not breaker.allow(now):
+        """Wait for a place, a query also for the one that tries; refuse while left alone."""
+        now, breaker = self._clock.monotonic(), self.breakers.get(group)
+        while breaker is not None and not breaker.allow(now):
+            if breaker.is_trying() and not change:
+                # Refused beside the one that tries, it would end their group of tasks, and with it
+                # the try: a start that loads many symbols would never come through.
+                await self._clock.sleep(VERDICT_POLL_S)
+                now = self._clock.monotonic()
+                continue
             text = f"{group} are left alone for {breaker.wait_s(now):.0f} s more after failures"
             if change:
                 raise FenceError(text)

@@ -228,3 +228,39 @@ def test_the_diff_itself_is_pure_and_ordered() -> None:
         ("ZUSDT", Action.ADOPT),
     ]
     assert differences({}, {}, snapshot(1), Reconcile()) == ()
+
+
+@pytest.mark.parametrize(
+    ("theirs", "asked", "ours"), [(0.0, 99.0, 99.0), (98.0, 99.0, 99.0), (99.5, None, 99.5)]
+)
+def test_the_stop_of_a_position_opened_by_hand_is_never_loosened(
+    theirs: float, asked: float | None, ours: float
+) -> None:
+    desk = Desk()
+    desk.execute(symbol=BTC, side=1, quantity=2.0, price=100.0)
+    outcome = desk.do(snapshot(1, replace(HELD, stop_price=theirs)))
+    assert [one.stop_price for one in outcome.protections] == ([asked] if asked else [])
+    assert desk.state.ledger.positions[BTC].stop_price == ours
+
+
+def test_a_stop_that_the_market_has_long_passed_protects_nothing() -> None:
+    """A venue may fill it in part and leave its price standing."""
+    desk = Desk()
+    desk.do(snapshot(1, HELD))
+    beyond = replace(HELD, mark_price=98.9)
+    for time_ms in (10_000, 15_000, 19_999):
+        assert desk.do(snapshot(time_ms, beyond)).intents == ()
+    outcome = desk.do(snapshot(20_000, beyond))
+    (intent,) = outcome.intents
+    assert (intent.reduce_only, intent.quantity, intent.side) == (True, 2.0, -1)
+    assert intent.reason == ExitReason.STOP
+    assert NoticeCode.NAKED_POSITION in codes(outcome)
+    assert desk.do(snapshot(25_000, beyond)).intents == (), "one exit at a time"
+
+
+def test_a_market_that_came_back_over_the_stop_is_forgiven() -> None:
+    desk = Desk()
+    desk.do(snapshot(1, HELD))
+    desk.do(snapshot(10_000, replace(HELD, mark_price=98.9)))
+    desk.do(snapshot(15_000, HELD))
+    assert desk.do(snapshot(20_000, replace(HELD, mark_price=98.9))).intents == ()

@@ -384,6 +384,28 @@ def test_kill_flattens_cancels_and_stays() -> None:
     assert len(desk.close({BTC: LONG_ROW}).intents) == 1
 
 
+def test_a_flatten_goes_on_until_all_is_flat_and_then_no_longer() -> None:
+    desk = Desk()
+    desk.enter()
+    held = desk.state.ledger.positions[BTC].quantity
+    (first,) = desk.do(Command(name="flatten", time_ms=desk.close_ms + 5)).intents
+    desk.fill(first, 100.0, round(held / 2, 3))
+    gone = OrderUpdated(
+        client_order_id=first.client_order_id,
+        symbol=BTC,
+        status=OrderStatus.CANCELED,
+        time_ms=desk.close_ms + 11,
+    )
+    desk.do(gone)
+    (second,) = desk.do(Tick(now_ms=desk.close_ms + 3_000)).intents
+    assert (second.reduce_only, second.reason) == (True, ExitReason.FLATTEN)
+    desk.fill(second)
+    desk.close()
+    assert not desk.state.guard.flattening
+    desk.execute(symbol=BTC, side=1, quantity=1.0, price=100.0)
+    assert desk.do(Tick(now_ms=desk.close_ms + 6_000)).intents == (), "opened by hand, later"
+
+
 def test_a_kill_asks_again_when_its_exit_came_to_nothing() -> None:
     desk = Desk()
     desk.enter()
@@ -444,11 +466,15 @@ def test_an_instrument_that_cannot_be_traded_is_refused_when_made(name: str, val
 # ---- fills nobody expected ---
 
 
-def test_a_fill_by_hand_is_adopted_protected_and_said() -> None:
-    outcome = Desk().execute(symbol=BTC, side=1, quantity=1.0, price=100.0)
+def test_a_fill_by_hand_is_adopted_and_said() -> None:
+    """Its stop is not touched before a look at the venue shows whether it has one."""
+    desk = Desk()
+    outcome = desk.execute(symbol=BTC, side=1, quantity=1.0, price=100.0)
     assert [notice.code for notice in outcome.notices] == [NoticeCode.UNKNOWN_FILL]
-    (wanted,) = outcome.protections
-    assert (wanted.stop_price, wanted.take_price) == (99.0, 102.0)
+    assert outcome.protections == ()
+    position = desk.state.ledger.positions[BTC]
+    assert (position.stop_price, position.take_price) == (99.0, 102.0)
+    assert not position.stop_verified
 
 
 def test_a_stop_that_finds_no_position_opens_none() -> None:

@@ -12,9 +12,11 @@ import pytest
 from executor.control.stream import Commands
 from executor.core.contract import Keys
 from executor.counters import Counters
+from executor.errors import RetryableError
 from executor.health.overview import Overview
 from executor.health.publisher import Publisher
 from executor.settings.settings import Settings
+from executor.startup import insist
 from executor.supervisor import heed_cancellation
 from tests.support.clocks import FakeClock
 
@@ -94,4 +96,25 @@ async def test_who_was_not_cancelled_goes_on() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.0):
             await asyncio.Event().wait()
+    heed_cancellation()
+
+
+async def test_a_step_of_the_start_that_fails_in_a_group_leaves_no_cancellation() -> None:
+    """Before Python 3.13 it did, and the next look for lost cancellations ended the process."""
+    tries: list[int] = []
+
+    async def fails_once() -> None:
+        await asyncio.sleep(0)
+        tries.append(1)
+        if len(tries) == 1:
+            raise RetryableError("not yet")
+
+    async def step() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(fails_once())
+
+    clock = FakeClock()
+    overview = Overview(settings=Settings(), clock=clock, counters=Counters())
+    await insist("loading", step, overview, clock)
+    assert len(tries) == 2
     heed_cancellation()

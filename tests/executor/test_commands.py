@@ -153,13 +153,39 @@ async def test_an_old_command_is_not_obeyed_but_a_genuine_kill_is(locked: Bench)
     assert (await locked.give(early))[0] == "refused", "nor one from the future"
 
 
-async def test_while_the_lease_is_elsewhere_only_kill_and_flatten_are_obeyed(bench: Bench) -> None:
+async def test_while_the_lease_is_elsewhere_only_what_is_said_of_the_bot_is_obeyed(
+    bench: Bench,
+) -> None:
     bench.held = False
-    for name in ("pause", "resume", "reset", "reload", "set", "revert"):
+    for name in ("reload", "set", "revert"):
         assert (await bench.give({"name": name, "arguments": {}}))[0] == "elsewhere"
     assert bench.taken == []
     for name in ("kill", "flatten"):
         assert (await bench.give({"name": name}))[0] == "taken"
+    for name in ("pause", "resume", "reset"):
+        assert await bench.give({"name": name}) == (
+            "elsewhere",
+            "the lease is held elsewhere; noted here",
+        )
+    assert [command.name for command in bench.taken] == [
+        "kill",
+        "flatten",
+        "pause",
+        "resume",
+        "reset",
+    ]
+
+
+async def test_what_ends_a_kill_is_read_in_order_however_late(locked: Bench) -> None:
+    """A standby that takes over a day later must not close everything because of an old kill."""
+    kill, reset = locked.signed("kill"), locked.signed("reset")
+    entry = f"{locked.clock.now_ms()}-0"
+    locked.clock.pass_s(86_400.0)
+    for body in (kill, reset):
+        assert (await locked.give(body, entry_id=entry, age_ms=86_400_000))[0] == "taken"
+    replayed = locked.signed("reset", time_ms=locked.clock.now_ms() - 86_400_000)
+    now = f"{locked.clock.now_ms()}-0"
+    assert (await locked.give(replayed, entry_id=now))[0] == "refused", "given long before"
 
 
 @pytest.mark.parametrize(
@@ -458,4 +484,10 @@ async def test_a_machine_that_read_nothing_yet_obeys_a_kill_that_is_in_force(
         await redis.xadd(keys.commands, {"command": f'{{"name": "{name}"}}'})
     await reader().catch_up()
     assert [command.name for command in bench.taken][:1] == ["kill"]
+    bench.taken.clear()
+    bench.journal.set_meta("command_cursor", "")
+    for name in ("reset", "flatten", "resume", "flatten", "pause"):
+        await redis.xadd(keys.commands, {"command": f'{{"name": "{name}"}}'})
+    await reader().catch_up()
+    assert [command.name for command in bench.taken] == ["flatten", "pause"]
     await redis.aclose()

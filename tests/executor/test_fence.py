@@ -28,6 +28,7 @@ class FakeLease:
 class FakeGuard:
     killed: str = ""
     paused: bool = False
+    flattening: bool = False
 
 
 def fence(left_ms: int, **guard: Any) -> Fence:
@@ -60,9 +61,16 @@ def test_after_a_kill_nothing_opens_though_the_lease_is_held() -> None:
     killed.check(CREATE, order(Leg.EXIT, reduceOnly=True))
 
 
+def test_an_entry_that_was_in_doubt_is_not_sent_again_after_a_pause() -> None:
+    paused = fence(20_000, paused=True)
+    with pytest.raises(FenceError, match="paused"):
+        paused.check(CREATE, order(Leg.ENTRY))
+    paused.check(CREATE, order(Leg.EXIT, reduceOnly=True))
+
+
 def test_kill_and_flatten_may_reduce_and_cancel_without_the_lease() -> None:
     for guard in ({"killed": "by me"}, {"paused": True}):
-        made = fence(0, **guard)
+        made = fence(0, **guard, flattening=True)
         made.check(CREATE, order(Leg.KILL, reduceOnly=True))
         made.check("v5/order/cancel", {})
         made.check("v5/order/cancel-all", {})
@@ -80,12 +88,19 @@ def test_kill_and_flatten_may_reduce_and_cancel_without_the_lease() -> None:
 )
 def test_nothing_else_is_signed_without_the_lease(path: str, params: dict[str, Any]) -> None:
     with pytest.raises(FenceError):
-        fence(0, killed="by me").check(path, params)
+        fence(0, killed="by me", flattening=True).check(path, params)
 
 
 def test_cancels_without_the_lease_need_a_kill_or_flatten() -> None:
+    for guard in ({}, {"paused": True}, {"killed": "by me"}):
+        with pytest.raises(FenceError):
+            fence(0, **guard).check("v5/order/cancel", {})
+
+
+def test_once_flat_a_killed_standby_signs_nothing_any_more() -> None:
+    """Else it would close what the holder opens after a reset that did not reach it."""
     with pytest.raises(FenceError):
-        fence(0).check("v5/order/cancel", {})
+        fence(0, killed="by me").check(CREATE, order(Leg.KILL, reduceOnly=True))
 
 
 class FakeExchange:

@@ -87,13 +87,34 @@ async def test_it_runs_out_by_itself_and_renews(make: Make) -> None:
     assert lease.remaining_ms() == 0
 
 
-async def test_a_lease_that_was_lost_comes_back_with_a_new_token(make: Make, redis: Redis) -> None:
-    lease = make("a")
+async def test_a_lease_that_redis_forgot_comes_back_with_a_new_token(
+    make: Make, redis: Redis
+) -> None:
+    lease, other = make("a"), make("b")
     await lease.keep()
-    await redis.flushdb()  # a Redis that lost its memory counts from one again
+    await other.keep()
+    await redis.delete(*lease._keys)  # a Redis that lost its memory counts from one again
     token = lease.token
-    assert await lease.keep()
+    assert await lease.keep(), "who still holds it by its own clock is the only one"
     assert lease.token == token + 1
+    assert not await other.keep()
+
+
+async def test_a_redis_that_forgot_gives_the_lease_to_nobody_until_it_has_run_out(
+    make: Make, redis: Redis
+) -> None:
+    """Whoever held it may still believe in it, for as long as it was promised."""
+    holder, standby = make("a"), make("b")
+    await holder.keep()
+    await standby.keep()
+    await redis.delete(*holder._keys)
+    assert not await standby.keep()
+    assert standby.holder == f"{holder.token}:"
+    assert 0 < await redis.pttl(holder._keys[0]) <= TTL_MS
+    assert not await holder.keep(), "it is nobody's now, and the holder hears of it"
+    await redis.delete(holder._keys[0])  # it ran out
+    assert await standby.keep()
+    assert standby.token == holder.token + 1
 
 
 async def test_taken_by_another_it_is_not_ours(make: Make, redis: Redis) -> None:

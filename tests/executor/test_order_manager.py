@@ -1,5 +1,6 @@
 """Orders in doubt: asked for, never sent blindly, and sent once by their name."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -293,6 +294,37 @@ async def test_protections_and_cancels_are_repeated_until_they_work(make: Make) 
     assert refused.reports[0] == ActionDone(
         kind="protect", client_order_id="s", problem="zero position"
     )
+
+
+async def test_stops_of_one_symbol_leave_in_their_order_and_an_old_one_is_not_repeated(
+    make: Make,
+) -> None:
+    """Two under way at once could arrive the other way round, and leave the looser one."""
+    older = Protect(
+        client_order_id="s1", symbol="BTCUSDT", side=1, stop_price=99.0, take_price=0.0, reason="x"
+    )
+    newer = replace(older, client_order_id="s2", stop_price=99.5)
+    other = replace(older, client_order_id="s3", symbol="ETHUSDT")
+    desk = make()
+    arrived, answered = asyncio.Event(), asyncio.Event()
+    sent: list[str] = []
+
+    async def protect(action: Protect) -> None:
+        sent.append(action.client_order_id)
+        if action is older:
+            arrived.set()
+            await answered.wait()
+            raise UnknownOutcomeError("timed out")
+
+    desk.venue.protect = protect  # type: ignore[method-assign]
+    desk.manager.carry_out(Outcome(protections=(older,)))
+    await arrived.wait()
+    desk.manager.carry_out(Outcome(protections=(newer, other)))
+    await asyncio.sleep(0.01)
+    assert sent == ["s1", "s3"]
+    answered.set()
+    assert await desk.manager.wait(5.0)
+    assert sent == ["s1", "s3", "s2"]
 
 
 async def test_exits_leave_before_entries(make: Make) -> None:

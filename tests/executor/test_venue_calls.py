@@ -1,11 +1,19 @@
 """Error recovery: retries, breakers and pacing, on a clock that the test turns."""
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from executor.errors import BreakerOpenError, FenceError, RateLimitedError, RejectedError
+from executor.errors import (
+    BreakerOpenError,
+    FenceError,
+    RateLimitedError,
+    RejectedError,
+    RetryableError,
+)
 from executor.settings.sections import Recovery
 from executor.venue import lean_ccxt
 from executor.venue.breaker import Breaker, Bucket, Circuit
@@ -87,6 +95,56 @@ async def test_queries_come_back_sooner_and_a_person_closes_everything() -> None
         await calls.query("wallet", Endpoint(*down(9)))
     calls.reset()
     assert await calls.query("wallet", Endpoint()) == "well"
+
+
+@pytest.mark.parametrize("well", [True, False])
+async def test_queries_of_one_group_wait_for_the_one_that_tries(well: bool) -> None:
+    """A start asks for many symbols in one group of tasks: the first refusal would end them all."""
+    clock = FakeClock()
+    calls = Calls(_nothing, clock, Recovery(tries=1, failures=1, calls_second=1_000.0))
+    with pytest.raises(RetryableError):
+        await calls.query("kline", Endpoint(*down(1)))
+    clock.pass_s(10.0)
+    answered = asyncio.Event()
+    rest = Endpoint()
+
+    async def tries() -> str:
+        await answered.wait()
+        return await Endpoint(*down(not well))()
+
+    async def all_of_them() -> list[str]:
+        async with asyncio.TaskGroup() as tasks:
+            found = [tasks.create_task(calls.query("kline", ask)) for ask in (tries, *[rest] * 5)]
+        return [task.result() for task in found]
+
+    asking = asyncio.create_task(all_of_them())
+    for _ in range(5):  # each of the five waits moves this clock
+        await asyncio.sleep(0)
+    assert rest.asked == 0, "one at a time"
+    answered.set()
+    if well:
+        assert await asking == ["well"] * 6
+        return
+    with pytest.raises(ExceptionGroup):
+        await asking
+    assert rest.asked == 0
+    with pytest.raises(BreakerOpenError):
+        await calls.query("kline", rest)
+
+
+async def test_one_that_tries_and_is_ended_makes_room_for_another() -> None:
+    clock = FakeClock()
+    calls = Calls(_nothing, clock, Recovery(tries=1, failures=1, calls_second=1_000.0))
+    with pytest.raises(RetryableError):
+        await calls.query("kline", Endpoint(*down(1)))
+    clock.pass_s(10.0)
+    trying = asyncio.create_task(calls.query("kline", asyncio.Event().wait))
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(calls.query("kline", Endpoint()))
+    await asyncio.sleep(0)
+    trying.cancel()
+    clock.pass_s(10.0)
+    assert await waiting == "well"
 
 
 async def test_after_too_many_requests_only_exits_go_on() -> None:

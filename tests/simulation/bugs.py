@@ -70,6 +70,11 @@ HIDDEN: frozenset[str] = frozenset(
 )
 
 
+def names() -> list[str]:
+    """Return all that is measured: each bug that shows alone, and each pair."""
+    return sorted(BUGS.keys() - HIDDEN) + ["+".join(pair) for pair in PAIRS]
+
+
 @contextlib.contextmanager
 def planted(names: str) -> Iterator[None]:
     """Plant the bugs of ``names``, joined by +, while the block runs."""

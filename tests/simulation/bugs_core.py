@@ -180,7 +180,6 @@ def positions_never_resized(patches: Patches) -> None:
 def stop_never_repaired(patches: Patches) -> None:
     patches.set(adopt, "_stops", lambda *arguments: None)
     patches.set(adopt, "protect", lambda *arguments: None)
-    patches.set(react, "protect", lambda *arguments: None)
 
 
 @bug("executions that no socket told of are not fetched")

@@ -1,21 +1,17 @@
 """What happens to a run from outside, and when.
 
-Decides the moments of crashes, freezes, outages, steps of the clock, hands on the account, and the
-traps around bar closes. Never looks at what the executor does, but for who holds the lease: traps
-are set for the one that acts. Rule: everything is planned from the seed and ends with the run.
+Decides the moments of crashes, freezes, outages, steps of the clock and hands on the account
+(`traps` decides about the rare moments). Never looks at what the executor does. Rule: everything is
+planned from the seed and ends with the run.
 """
 
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from tests.simulation import market
-from tests.simulation.faults import FREEZE_MOST_S, Trap
+from tests.simulation import market, traps
+from tests.simulation.faults import FREEZE_MOST_S
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
-
-LEAD_S = 40.0
 
 
 def plan(world: "World") -> None:
@@ -23,69 +19,29 @@ def plan(world: "World") -> None:
     faults, rng = world.faults, world.faults.rng
     if not faults.on:
         return
-    hours = world.seconds / 3600.0
     for kind, per_hour in faults.rates.per_hour.items():
         at = 0.0
         while per_hour > 0.0:
             at += rng.expovariate(per_hour) * 3600.0
-            if at >= hours * 3600.0:
+            if at >= world.seconds:
                 break
             world.later(at, ACTIONS[kind], world)
-    bar_s = market.INTERVAL_MS / 1000
-    close = bar_s
-    while close < world.seconds:
-        if rng.random() < faults.rates.trap:
-            world.later(close - LEAD_S, _set_trap, world, close)
-        close += bar_s
-    if faults.rates.kill:
-        world.later(world.seconds * (0.2 + 0.7 * rng.random()), command, world, "kill")
-
-
-def _set_trap(world: "World", close: float) -> None:
-    """Set a trap around a bar close: a pause that ends just after it, or something right at it."""
-    faults, rng = world.faults, world.faults.rng
-    if not faults.on or not world.instances:
-        return
-    holder = world.monitors.holder()
-    names = [i.name for i in world.instances if i.host.journal.stem == holder] or [
-        i.name for i in world.instances
-    ]
-    name = rng.choice(names)
-    if rng.random() < 0.4:
-        port = rng.choice(("clock", "redis", "redis_reply", "fetch", "reply"))
-        trap = Trap(port, close + 2.0 * rng.random(), False, close)
-        delay = LEAD_S * rng.random()
-    else:
-        port = rng.choice(("clock", "fetch", "fetch", "reply", "reply", "journal", "written"))
-        fatal = rng.random() < 0.5
-        until = close + rng.random() * FREEZE_MOST_S
-        trap = Trap(port, until, fatal, close + 10.0)
-        delay = LEAD_S + 0.2 * rng.random()
-    world.later(delay, lambda: faults.traps.setdefault(name, []).append(trap))
+    traps.plan(world)
 
 
 def calm(world: "World") -> None:
     """End all faults; what is down comes up."""
     world.faults.on = False
     world.faults.traps.clear()
-    world.venue.out_until = world.redis.out_until = 0.0
+    world.venue.out_until = world.redis.out_until = world.registry.out_until = 0.0
+    world.venue.entries_vanish_until = 0.0
+    world.venue.lingers.clear()
+    world.redis.cut_until.clear()
     world.venue.forget_wishes()
     world.registry.promote_good()
+    world.broken_disks.clear()
     for host in world.hosts:
         host.clock_step_ms = 0
-        for resource in host.instance.resources if host.instance is not None else ():
-            resource.full_until = 0.0
-
-
-def command(world: "World", name: str) -> None:
-    """Give an executor a command, as a person does."""
-    if world.faults.on:
-        entry = world.redis.add(
-            world.keys.commands,
-            {"command": orjson.dumps({"name": name, "who": "simulation"}).decode()},
-        )
-        world.monitors.commanded(name, entry)
-        world.say("command", name)
 
 
 def _instance(world: "World") -> Any:
@@ -163,20 +119,21 @@ def _clock_step(world: "World") -> None:
 def _disk_full(world: "World") -> None:
     instance = _instance(world)
     if instance is not None:
-        seconds = 2.0 + 30.0 * world.faults.rng.random()
+        rng = world.faults.rng
+        seconds = 2.0 + 30.0 * rng.random()
+        fails_once = rng.random() < 0.4
         world.faults.count("disk_full", f"{instance.name} {seconds:.0f} s")
         world.monitors.unwell(seconds + 40.0)
-        for resource in instance.resources:
-            resource.full_until = world.loop.time() + seconds
+        until = 0.0 if fails_once else world.loop.time() + seconds
+        world.broken_disks[instance.host.journal] = until
 
 
 def _by_hand(world: "World") -> None:
     """Somebody trades on the account: closes, opens, adds, or turns a position."""
     rng, venue = world.faults.rng, world.venue
     symbol = rng.choice(market.SYMBOLS)
-    held = venue.positions().get(symbol)
     world.monitors.hand(symbol)
-    if held is not None and rng.random() < 0.5:
+    if symbol in venue.held() and rng.random() < 0.5:
         world.faults.count("closed_by_hand", symbol)
         venue.do("close_by_hand", symbol)
         return
@@ -185,7 +142,7 @@ def _by_hand(world: "World") -> None:
 
 
 def _liquidate(world: "World") -> None:
-    held = sorted(world.venue.positions())
+    held = sorted(world.venue.held())
     if held:
         symbol = world.faults.rng.choice(held)
         world.faults.count("liquidation", symbol)
@@ -200,8 +157,16 @@ def _bad_model(world: "World") -> None:
 
 
 def _redis_flush(world: "World") -> None:
+    """Restart Redis without a file: everything in it is gone."""
     world.faults.count("redis_flush")
     world.redis.flush()
+    world.monitors.forgotten()
+
+
+def _registry_outage(world: "World") -> None:
+    seconds = _outage_s(world)
+    world.faults.count("registry_outage", f"{seconds:.0f} s")
+    world.registry.out_until = world.loop.time() + seconds
 
 
 ACTIONS = {
@@ -210,6 +175,7 @@ ACTIONS = {
     "terminate": _terminate,
     "redis_outage": _redis_outage,
     "venue_outage": _venue_outage,
+    "registry_outage": _registry_outage,
     "ws_kick": _ws_kick,
     "ws_half_open": _ws_half_open,
     "clock_step": _clock_step,

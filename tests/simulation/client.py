@@ -81,7 +81,7 @@ class OnPort:
     async def watch_topics(self, url: str, hashes: Any, topics: Any, params: Any = None) -> None:
         """Listen until the socket is closed."""
         venue, loop, process = self.venue, self.process.loop, self.process
-        process.faults.touch(process, "fetch")
+        process.faults.touch(process, "socket")
         await process.clock.sleep(CONNECT_S)
         errors: Any = lean_ccxt.errors()
         if loop.time() < venue.out_until:

@@ -6,8 +6,8 @@ request. Never acts on anything but the process at the port. Rule: all chance of
 one generator, and whatever struck is counted by name.
 
 Two kinds of chance at a port: now and then at any call, and *traps*: set for one process and one
-kind of call, sprung by the next such call. Traps are set around bar closes and the end of leases,
-where the calls are that matter.
+kind of call, sprung by the next such call. Traps are set around bar closes, the end of leases and
+commands, where the calls are that matter (`traps`).
 """
 
 import random
@@ -16,7 +16,18 @@ from dataclasses import dataclass, field
 
 from tests.simulation.loop import Dead, Process
 
-PORTS = ("clock", "sign", "fetch", "reply", "redis", "redis_reply", "journal", "written")
+PORTS = (
+    "clock",  # the monotonic clock: a lease, an age
+    "time",  # the wall clock: what is signed
+    "fetch",
+    "reply",
+    "socket",
+    "redis",
+    "redis_reply",
+    "journal",
+    "written",
+    "registry",
+)
 """Where a process can be struck: a clock read, around a request, around Redis, around a commit."""
 
 FREEZE_MOST_S = 45.0
@@ -31,22 +42,26 @@ class Rates:
     stream: dict[str, float] = field(default_factory=dict)
     redis: float = 0.0
     redis_slow: float = 0.0
+    registry: float = 0.0
     per_hour: dict[str, float] = field(default_factory=dict)
     order: dict[str, float] = field(default_factory=dict)
     anywhere: float = 0.0
     trap: float = 0.0
+    lease_trap: float = 0.0
     second: str = ""
-    kill: bool = False
+    command: str = ""
 
 
 REQUEST = {
     "lost_request": 0.02,
     "lost_reply": 0.03,
     "late": 0.02,
-    "error_executed": 0.02,
+    "error_executed": 0.015,
     "error": 0.03,
+    "html_executed": 0.01,
     "html": 0.01,
-    "rate_limit": 0.02,
+    "rate_limit": 0.015,
+    "http_429": 0.005,
     "reset": 0.02,
     "reset_executed": 0.02,
     "slow": 0.05,
@@ -57,15 +72,16 @@ PER_HOUR = {
     "freeze": 1.2,
     "terminate": 0.5,
     "redis_outage": 0.5,
+    "redis_flush": 0.3,
     "venue_outage": 0.5,
+    "registry_outage": 0.5,
     "ws_kick": 1.0,
     "ws_half_open": 0.4,
     "clock_step": 0.8,
-    "disk_full": 0.3,
+    "disk_full": 0.5,
     "by_hand": 0.6,
     "liquidate": 0.25,
     "bad_model": 0.6,
-    "redis_flush": 0.0,
 }
 ORDER = {"partial_fill": 0.25, "stop_rejected": 0.10, "reject": 0.06}
 
@@ -86,26 +102,33 @@ def draw(rng: random.Random, *, quiet: bool) -> Rates:
         stream=some(STREAM, level),
         redis=0.03 * level * rng.random(),
         redis_slow=0.05 * level * rng.random(),
+        registry=0.2 * level * rng.random(),
         per_hour=some(PER_HOUR, level),
         order=some(ORDER, level),
         anywhere=0.0 if quiet else level * rng.random(),
         trap=0.0 if quiet else level * 0.5 * rng.random(),
+        lease_trap=0.0 if quiet else 0.5 * rng.random(),
     )
     chance = rng.random()
     if not quiet:
         rates.second = "host" if chance < 0.4 else "same" if chance < 0.7 else ""
-        rates.kill = rng.random() < 0.3
+        chance = rng.random()
+        rates.command = "kill" if chance < 0.3 else "flatten" if chance < 0.4 else ""
     return rates
 
 
 @dataclass(slots=True)
 class Trap:
-    """What the next call of ``port`` meets: a pause until ``until`` s, or the end."""
+    """What a call of ``port`` meets: a pause until ``until`` s, or the end.
+
+    ``skip`` calls of it are let pass before.
+    """
 
     port: str
     until: float
     fatal: bool
     expires: float
+    skip: int = 0
 
 
 class Faults:
@@ -131,14 +154,17 @@ class Faults:
         self.counts[name] += 1
         self.struck(name, detail)
 
+    def set_trap(self, name: str, trap: Trap) -> None:
+        """Set a trap for the process called ``name``."""
+        self.traps.setdefault(name, []).append(trap)
+
     def touch(self, process: Process, port: str) -> None:
         """Let a call at a port meet what it meets: it may be paused, and it may not return."""
         if process.dead:
             raise Dead
         if not self.on:
             return
-        traps = self.traps.get(process.name)
-        if traps:
+        if self.traps and (traps := self.traps.get(process.name)):
             self._spring(process, port, traps)
         self._left -= 1
         if self._left <= 0:
@@ -147,11 +173,12 @@ class Faults:
 
     def _spring(self, process: Process, port: str, traps: list[Trap]) -> None:
         now = process.loop.time()
-        for trap in traps:
+        for trap in list(traps):
             if trap.expires < now:
                 traps.remove(trap)
-                return
-            if trap.port == port:
+            elif trap.port == port and trap.skip > 0:
+                trap.skip -= 1
+            elif trap.port == port:
                 traps.remove(trap)
                 self._strike(process, port, max(0.0, trap.until - now), trap.fatal)
                 return

@@ -48,7 +48,7 @@ class SimulatedClock:
 
     def now_ms(self) -> int:
         """Return the machine's wall time; the process may be paused right before."""
-        self._process.faults.touch(self._process, "clock")
+        self._process.faults.touch(self._process, "time")
         step_ms = self._process.host.clock_step_ms
         return market.START_MS + int(self._loop.time() * 1000) + step_ms
 
@@ -77,7 +77,7 @@ class SimulatedRegistry:
 
     async def by_alias(self, name: str, alias: str) -> Version:
         """Return the version that is promoted."""
-        await self._process.clock.sleep(0.01)
+        await self._ask()
         number, tags, _ = self._process.world.registry.current
         return Version(name=name, version=number, source=alias, tags=tags)
 
@@ -92,12 +92,22 @@ class SimulatedRegistry:
 
     async def file(self, path: str) -> bytes:
         """Return one file of a version."""
-        await self._process.clock.sleep(0.01)
+        await self._ask()
         number, _, name = path.partition("/")
         files: dict[str, bytes] = self._process.world.registry.versions[number]
         if name not in files:
             raise RegistryError(f"no {name}")
         return files[name]
+
+    async def _ask(self) -> None:
+        """Let a request reach the registry, or fail."""
+        process = self._process
+        process.faults.touch(process, "registry")
+        await process.clock.sleep(0.01)
+        away = process.loop.time() < process.world.registry.out_until
+        if away or process.faults.happens(process.faults.rates.registry):
+            process.faults.count("registry_error")
+            raise RegistryError("the registry does not answer")
 
 
 class SimulatedApp(App):
@@ -139,6 +149,11 @@ class Instance(Process):
     def has_journal(self) -> bool:
         """Say whether the journal's lock is ours."""
         return any(getattr(resource, "held", False) for resource in self.resources)
+
+    @property
+    def disk_broke(self) -> bool:
+        """Say whether a write of this process failed."""
+        return any(getattr(resource, "hit", False) for resource in self.resources)
 
     def believed(self) -> dict[str, float]:
         """Return the signed positions that a start from this journal would believe in."""
@@ -215,10 +230,12 @@ def installed(world: Any) -> Iterator[None]:
 class Host:
     """One machine: its disk (a journal, a model store), its wall clock, and what runs on it."""
 
-    def __init__(self, name: str, folder: Path, journal: str) -> None:
+    def __init__(self, name: str, folder: Path, journal: str, limits: market.Limits) -> None:
         self.name = name
+        self.name_of_journal = journal
         self.journal = folder / f"{journal}.db"
-        self.settings: Settings = market.executor_settings(self.journal, folder / f"{name}-models")
+        models = folder / f"{name}-models"
+        self.settings: Settings = market.executor_settings(self.journal, models, limits)
         self.clock_step_ms = 0
         self.instance: Instance | None = None
         self.starts = 0

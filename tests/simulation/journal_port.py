@@ -1,8 +1,8 @@
 """The journal's disk: SQLite on a memory file system, with the ways in which a disk fails.
 
-Decides when a write finds the disk full, and that a process may end right before or right after a
-commit. What was committed survives the process, as in life. Rule: the executor's own `Journal` runs
-unchanged on it; only its connection is wrapped.
+Decides when a write or a commit finds the disk full or broken, and that a process may end right
+before or right after a commit. What was committed survives the process, as in life. Rule: the
+executor's own `Journal` runs unchanged on it; only its connection is wrapped.
 """
 
 import os
@@ -14,33 +14,45 @@ from executor.clock import Clock
 from executor.journal.rows import Entry
 from executor.journal.store import Journal
 from executor.lease.lease import FileLock
-from tests.simulation.faults import Faults
-from tests.simulation.loop import PROCESS, Process
+from tests.simulation.loop import PROCESS
 
 POLL_S = 2.0
 
 
 class Disk:
-    """The connection as the journal sees it."""
+    """The connection as the journal sees it; ``broken`` says which disks are, and until when.
 
-    def __init__(self, connection: sqlite3.Connection, process: Process, faults: Faults) -> None:
+    A disk that is broken until 0 fails one commit.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, process: Any, path: Path) -> None:
         self._connection = connection
         self._process = process
-        self._faults = faults
-        self.full_until = 0.0
+        self._path = path
+        self._broken: dict[Path, float] = process.world.broken_disks
+        self.hit = False
 
     def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
-        """Run a statement, if the process lives and the disk has room."""
-        touch, process = self._faults.touch, self._process
+        """Run a statement, if the process lives and the disk takes it."""
+        process, touch = self._process, self._process.faults.touch
+        until = self._broken.get(self._path) if self._broken else None
         if sql == "COMMIT":
             touch(process, "journal")
+            if until == 0.0:
+                del self._broken[self._path]
+                self._refuse("disk I/O error")
             cursor = self._connection.execute(sql)
             touch(process, "written")
             return cursor
-        if sql.startswith("INSERT") and process.loop.time() < self.full_until:
-            self._faults.count("disk_full_hit")
-            raise sqlite3.OperationalError("database or disk is full")
+        if until is not None and sql.startswith("INSERT") and process.loop.time() < until:
+            self._refuse("database or disk is full")
         return self._connection.execute(sql, *values)
+
+    def _refuse(self, why: str) -> None:
+        """Fail as SQLite does; the process may end of it."""
+        self._process.faults.count("disk_full_hit")
+        self.hit = True
+        raise sqlite3.OperationalError(why)
 
     def executemany(self, sql: str, rows: Any) -> sqlite3.Cursor:
         """Run a statement for every row."""
@@ -65,7 +77,7 @@ class SimulatedJournal(Journal):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         process: Any = PROCESS.get()
-        disk = Disk(self._db, process, process.faults)
+        disk = Disk(self._db, process, path)
         process.resources.append(disk)
         self._db = disk  # type: ignore[assignment]  # a stand-in with the same methods
         self._process = process

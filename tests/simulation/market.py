@@ -6,10 +6,11 @@ function of the seed; two bundles differ in where they put the stop, so that an 
 tells by itself which of them decided it.
 """
 
+import random
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,10 +40,24 @@ COLUMNS = (
 )
 LOSS, BAD_LOSS, PROFIT = 0.004, 0.009, 0.006
 HORIZON_BARS = 4
-POSITION_FRACTION = 0.10
-GROSS_FRACTION = 0.22
-POSITIONS_MAX = 3
 TAKER_FEE = 0.0005
+
+
+class Limits(NamedTuple):
+    """How much may be held in a symbol and in all (fractions of equity), and in how many."""
+
+    position_fraction: float
+    gross_fraction: float
+    positions: int
+
+
+LIMITS = (Limits(0.10, 0.22, 3), Limits(0.10, 0.50, 2), Limits(0.06, 0.14, 4))
+"""In each of them another one binds first."""
+
+
+def limits(seed: int) -> Limits:
+    """Return the limits of a run."""
+    return LIMITS[random.Random(seed).randrange(len(LIMITS))]
 
 
 @cache
@@ -161,7 +176,7 @@ def paper_settings(seed: int, bars: int) -> PaperSettings:
     )
 
 
-def executor_settings(journal: Path, store: Path) -> Settings:
+def executor_settings(journal: Path, store: Path, most: Limits) -> Settings:
     """Return the settings of one host: defaults but for idle beats, limits and guards."""
     values: dict[str, Any] = {
         "trading": {"symbols": SYMBOLS, "interval": INTERVAL},
@@ -177,8 +192,8 @@ def executor_settings(journal: Path, store: Path) -> Settings:
         "journal": {"path": journal},
         "overrides": {
             "limits": {
-                "position_fraction_max": POSITION_FRACTION,
-                "gross_fraction_max": GROSS_FRACTION,
+                "position_fraction_max": most.position_fraction,
+                "gross_fraction_max": most.gross_fraction,
                 "net_fraction_max": 1.0,
                 "repeated_entries_max": 1_000,
             },
@@ -190,7 +205,7 @@ def executor_settings(journal: Path, store: Path) -> Settings:
                 "beta_fraction_max": 10.0,
                 "losses_halving": 1_000,
             },
-            "selector": {"positions_max": POSITIONS_MAX, "correlation_max": 1.0},
+            "selector": {"positions_max": most.positions, "correlation_max": 1.0},
             "regime": {"reach_min": 0.0, "volatility_max": 1.0},
             "session": {"volume_min": 0.0},
             "guard": {

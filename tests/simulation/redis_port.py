@@ -27,7 +27,10 @@ class RedisServer:
         self._now_ms = now_ms
         self._strings: dict[str, tuple[str, float | None]] = {}
         self._streams: dict[str, list[tuple[str, dict[str, str]]]] = {}
+        self._forgotten: dict[str, tuple[str, float | None]] = {}
         self.out_until = 0.0
+        self.cut_until: dict[str, float] = {}
+        """Until when a process does not reach the server, by its name."""
 
     def get(self, key: str) -> str | None:
         """Return a string, None where there is none or it has expired."""
@@ -47,6 +50,11 @@ class RedisServer:
         self._strings.pop(key, None)
         return int(was is not None)
 
+    def forgotten(self, key: str) -> str:
+        """Return what a string was before the last flush, "" once it would have expired."""
+        value, expires = self._forgotten.get(key, ("", None))
+        return value if expires is None or expires > self._now_ms() else ""
+
     def remaining_ms(self, key: str) -> float:
         """Return how long a string has to live, 0 where it is gone."""
         if self.get(key) is None:
@@ -56,6 +64,7 @@ class RedisServer:
 
     def flush(self) -> None:
         """Lose everything, as a restart without a file does."""
+        self._forgotten = dict(self._strings)
         self._strings.clear()
         self._streams.clear()
 
@@ -82,13 +91,17 @@ class RedisServer:
 
 
 def acquire(server: RedisServer, keys: list[str], arguments: list[str]) -> Any:
-    """Take the lease where nobody, or a predecessor of ours, holds it."""
-    owner, ttl_ms, least = arguments
+    """Take the lease where nobody, or a predecessor of ours, holds it and nothing was forgotten."""
+    owner, ttl_ms, known, is_ours = arguments
     held = server.get(keys[0])
     if held is not None and held.partition(":")[2] != owner:
         return [0, held]
-    token = int(server.get(keys[1]) or 0) + 1
-    token = max(token, int(least) + 1)
+    token = int(server.get(keys[1]) or 0)
+    if token < int(known) and is_ours != "1":
+        server.set(keys[1], known)
+        server.set(keys[0], f"{known}:", float(ttl_ms))
+        return [0, f"{known}:"]
+    token = max(token, int(known)) + 1
     server.set(keys[1], str(token))
     server.set(keys[0], f"{token}:{owner}", float(ttl_ms))
     return [token, ""]
@@ -137,7 +150,8 @@ class RedisPort:
         if faults.happens(faults.rates.redis_slow):
             faults.count("redis_slow")
             delay += 1.5 * faults.rng.random()
-        arrives = not faults.happens(faults.rates.redis)
+        cut = loop.time() < self._server.cut_until.get(self._process.name, 0.0)
+        arrives = not (cut or faults.happens(faults.rates.redis))
         replies = arrives and not faults.happens(faults.rates.redis)
         loop.call_later(delay, self._serve, command, answer, arrives, replies, context=WORLD)
         result = await answer
@@ -206,6 +220,10 @@ class RedisPort:
         """Write a string."""
         await self._ask(lambda: self._server.set(key, str(value), px))
         return True
+
+    async def xadd(self, key: str, fields: dict[str, str], **_: Any) -> str:
+        """Append to a stream."""
+        return str(await self._ask(lambda: self._server.add(key, fields)))
 
     def pipeline(self, transaction: bool = True) -> "Pipeline":
         """Return a queue of commands that arrive together or not at all."""

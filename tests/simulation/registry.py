@@ -1,13 +1,15 @@
 """The registry of models: one that is proven, and others that must never trade.
 
-Decides what the alias points to. Rule: every bad version is bad in one way only, so that a loader
-which forgets one check is seen.
+Decides what the alias points to, and whether the registry answers. Rule: every bad version is bad
+in one way only, so that a loader which forgets one check is seen.
 """
 
 import random
 
 from executor.core.bundle import bundle_sha256
 from tests.simulation import market
+
+OVERRIDE = '{"who":"x","when":"y","reason":"z","scope":"live"}'
 
 
 class ModelRegistry:
@@ -19,10 +21,11 @@ class ModelRegistry:
         self._good = ("1", _tags(good), "")
         self.current = self._good
         self._bad = bad
+        self.out_until = 0.0
 
     def promote_bad(self, rng: random.Random) -> str:
         """Move the alias to something unproven; return what is wrong with it."""
-        why = rng.choice(("refused", "quarantined", "unsaid", "live_override"))
+        why = rng.choice(("refused", "quarantined", "unsaid", "live_override", "tampered"))
         tags = _tags(self._bad)
         if why == "refused":
             tags["gate"] = "refused"
@@ -30,9 +33,10 @@ class ModelRegistry:
             tags["quarantined"] = "true"
         elif why == "unsaid":
             del tags["gate"]
+        elif why == "tampered":  # the files are not the ones that passed
+            tags["bundle_sha256"] = "0" * 64
         else:
-            tags["gate"] = "refused"
-            tags["gate_override"] = '{"who":"x","when":"y","reason":"z","scope":"live"}'
+            tags |= {"gate": "refused", "gate_override": OVERRIDE}
         self.current = ("2", tags, why)
         return why
 

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -31,6 +31,20 @@ from tests.simulation.loop import WORLD, Process, VirtualLoop
 SERVER_ERROR = b'{"retCode":10016,"retMsg":"Server error","result":{},"retExtInfo":{},"time":0}'
 TOO_MANY = b'{"retCode":10006,"retMsg":"Too many visits!","result":{},"retExtInfo":{},"time":0}'
 PAGE = b"<html>502 Bad Gateway</html>"
+HTML = {"Content-Type": "text/html"}
+RECV_WINDOW_S = 5.0
+WAITING = frozenset({"lost_request", "lost_reply", "late", "slow"})
+UNSEEN = frozenset({"error", "html", "rate_limit", "http_429", "reset"})
+LIMITED = frozenset({"rate_limit", "http_429"})
+"""Fates after which the client waits for its timeout; those of which the venue knows nothing."""
+
+
+class Held(NamedTuple):
+    """A position as the venue shows it; ``quantity`` is signed, ``stop`` 0 where there is none."""
+
+    quantity: float
+    entry_price: float
+    stop: float
 
 
 @dataclass(slots=True)
@@ -46,6 +60,12 @@ class Sent:
     at: float
     signed_ms: int
     answer: "asyncio.Future[Reply]" = field(repr=False)
+    served_at: float = 0.0
+
+    @property
+    def opens(self) -> bool:
+        """Say whether this asks for something that may open a position."""
+        return self.path.endswith("order/create") and self.values.get("reduceOnly") is not True
 
     @property
     def raw_query_string(self) -> str:
@@ -111,11 +131,15 @@ class VenuePort:
         self.exchange.hub = self.lines  # type: ignore[assignment]  # a hub by shape
         self._rest = QuietRest(self.exchange, self.parts.commands)
         self.out_until = 0.0
+        self.lingers: dict[str, float] = {}
+        self.entries_vanish_until = 0.0
         self.sent: Callable[[Sent], None] = lambda request: None
         self.arriving: Callable[[Sent], None] = lambda request: None
         self.arrived: Callable[[Sent, int], None] = lambda request, code: None
         self.spoiled: Callable[[float], None] = lambda seconds: None
-        self.priced: Callable[[Process], None] = lambda process: None
+        self.limited: Callable[[], None] = lambda: None
+        self.looked: Callable[[Process], None] = lambda process: None
+        self.priced: Callable[[Process, float], None] = lambda process, at: None
 
     @property
     def exchange(self) -> Exchange:
@@ -151,7 +175,7 @@ class VenuePort:
         self._post(request, timeout_s)
         reply = await request.answer
         if parts.path.endswith("kline") and reply.status == 200:
-            self.priced(process)
+            self.priced(process, request.served_at)
         faults.touch(process, "reply")
         return reply
 
@@ -162,28 +186,41 @@ class VenuePort:
         fate = faults.request_fate()
         if loop.time() < self.out_until:
             fate = "reset" if rng.random() < 0.5 else "lost_request"
+        if loop.time() < self.entries_vanish_until and request.opens:
+            faults.count("entry_vanishes")
+            fate = "reset"
         if fate:
-            waits = fate in ("lost_request", "lost_reply", "late", "slow")
-            self.spoiled(timeout_s + 5.0 if waits else 4.0)
+            self.spoiled(timeout_s + 5.0 if fate in WAITING else 4.0)
+        if fate in LIMITED:
+            self.limited()
         if fate == "slow":
             delay += 8.0 * rng.random()
         if fate == "late":
             delay += timeout_s * 0.3 + 12.0 * rng.random()
-        if fate in ("lost_request", "lost_reply", "late", "slow"):
+        if request.method == "POST" and loop.time() < self.lingers.get(request.process.name, 0.0):
+            faults.count("lingers")
+            delay = max(delay, self._to_the_last(request))
+        if fate in WAITING:
             loop.call_later(timeout_s, _fail, request.answer, TimeoutError(), context=WORLD)
         if fate == "lost_request":
             return
-        if fate in ("error", "html", "rate_limit", "reset"):
+        if fate in UNSEEN:
             loop.call_later(delay, self._turn_away, request, fate, context=WORLD)
             return
         loop.call_later(delay, self._arrive, request, fate, context=WORLD)
+
+    def _to_the_last(self, request: Sent) -> float:
+        """Return a delay after which the venue takes the request just so."""
+        valid_s = (request.signed_ms - self.clock.now_ms()) / 1000 + RECV_WINDOW_S
+        return valid_s - 0.02 - 0.5 * self.rng.random()
 
     def _turn_away(self, request: Sent, fate: str) -> None:
         """Answer without the venue having seen the request."""
         replies = {
             "error": Reply(200, SERVER_ERROR),
-            "html": Reply(502, PAGE, {"Content-Type": "text/html"}, "Bad Gateway"),
+            "html": Reply(502, PAGE, dict(HTML), "Bad Gateway"),
             "rate_limit": Reply(200, TOO_MANY),
+            "http_429": Reply(429, PAGE, dict(HTML), "Too Many Requests"),
         }
         if fate == "reset":
             _fail(request.answer, aiohttp.ClientConnectionError("reset"))
@@ -194,7 +231,10 @@ class VenuePort:
         """Let the venue judge a request; say what it answered, unless that is lost."""
         exchange = self.exchange
         exchange.state.now_ms = max(exchange.state.now_ms, self.clock.now_ms())
+        request.served_at = self._loop.time()
         change = request.method == "POST"
+        if request.path.endswith("position/list"):
+            self.looked(request.process)
         if change:
             self._tamper(request)
             self.arriving(request)
@@ -203,7 +243,7 @@ class VenuePort:
             self.arrived(request, self._rest.last_code)
         if fate == "lost_reply" or request.answer.done():
             return
-        if fate in ("error_executed", "reset_executed"):
+        if fate in ("error_executed", "html_executed", "reset_executed"):
             _spoil(request.answer, fate)
             return
         body = response.body
@@ -255,10 +295,24 @@ class VenuePort:
         """Return what rests at the venue."""
         return list(self.exchange.state.orders.open_of("main"))
 
-    def positions(self) -> dict[str, Any]:
+    def held(self) -> dict[str, Held]:
         """Return what the account holds, by symbol."""
         account = self.exchange.state.accounts["main"]
-        return {p.key.symbol: p for p in account.open_positions()}
+        return {
+            p.key.symbol: Held(float(p.quantity), float(p.entry_price), float(p.stop_loss))
+            for p in account.open_positions()
+        }
+
+    def price(self, symbol: str) -> float:
+        """Return the last price of a symbol."""
+        return float(self.exchange.state.prices[symbol])
+
+    def equity(self) -> float:
+        """Return what the account is worth."""
+        account = self.exchange.state.accounts["main"]
+        prices = self.exchange.state.prices
+        open_profit = sum(p.profit_at(prices[p.key.symbol]) for p in account.open_positions())
+        return float(account.wallet + open_profit)
 
 
 def _fail(answer: "asyncio.Future[Any]", error: BaseException) -> None:
@@ -269,5 +323,7 @@ def _fail(answer: "asyncio.Future[Any]", error: BaseException) -> None:
 def _spoil(answer: "asyncio.Future[Any]", fate: str) -> None:
     if fate == "error_executed":
         answer.set_result(Reply(200, SERVER_ERROR))
+    elif fate == "html_executed":
+        answer.set_result(Reply(504, PAGE, dict(HTML), "Gateway Time-out"))
     else:
         answer.set_exception(aiohttp.ClientConnectionError("reset after sending"))

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from executor.app import INSTANCE
 from executor.core.contract import Keys
 from executor.journal.store import Journal
@@ -68,6 +70,8 @@ class World:
         self.venue = VenuePort(loop, faults, seed, bars)
         self.redis = RedisServer(lambda: market.START_MS + loop.time() * 1000)
         self.registry = ModelRegistry()
+        self.broken_disks: dict[Path, float] = {}
+        self.limits = market.limits(seed)
         self.hosts = self._hosts()
         self.monitors = Monitors(self)
         faults.struck = lambda name, detail: self.say("fault", f"{name} {detail}")
@@ -76,12 +80,12 @@ class World:
 
     def _hosts(self) -> list[Host]:
         second = self.faults.rates.second
-        hosts = [Host("a", self.folder, "a")]
+        hosts = [Host("a", self.folder, "a", self.limits)]
         if second:
-            hosts.append(Host("b", self.folder, "a" if second == "same" else "b"))
+            hosts.append(Host("b", self.folder, "a" if second == "same" else "b", self.limits))
         for host in hosts:
             with Journal(host.journal) as journal:
-                journal.set_meta(INSTANCE, f"journal-{host.journal.stem}")
+                journal.set_meta(INSTANCE, f"journal-{host.name_of_journal}")
         return hosts
 
     def say(self, kind: str, text: str) -> None:
@@ -105,9 +109,17 @@ class World:
         """Return the processes that live."""
         return [h.instance for h in self.hosts if h.instance is not None and not h.instance.dead]
 
+    def command(self, name: str) -> None:
+        """Give an executor a command, as a person does."""
+        if self.faults.on:
+            body = orjson.dumps({"name": name, "who": "simulation"}).decode()
+            entry = self.redis.add(self.keys.commands, {"command": body})
+            self.say("command", name)
+            self.monitors.commanded(name, entry)
+
     def later(self, seconds: float, what: Callable[..., Any], *arguments: Any) -> None:
         """Do something in a while, outside of any process."""
-        self.loop.call_later(seconds, what, *arguments)
+        self.loop.call_later(max(0.0, seconds), what, *arguments)
 
     def start(self, host: Host) -> None:
         """Start the executor on a machine where it does not run."""
