@@ -6,8 +6,8 @@ server. Rule: not known (no server answers) is another answer than none (there i
 
 import httpx
 
-from flows.services import known
 from flows.settings import Settings
+from flows.system.services import known
 
 ALIAS_PATH = "/api/2.0/mlflow/registered-models/alias"
 TIMEOUT_S = 3.0

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from features.errors import InputError
 from features.suggest import unknown_name
-from flows.processes import ProgramError
+from flows.system.processes import ProgramError
 
 HELP: Final = """Candles in, a model trained, proven and promoted, an executor trading it.
 

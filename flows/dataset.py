@@ -18,12 +18,12 @@ from flows.lake.assess import verdicts
 from flows.lake.quarantine import outside
 from flows.lake.store import Lake
 from flows.lake.universe import memberships
-from flows.plan import shelf
 from flows.research.market import Market, build_market, make_dataset
 from flows.settings import Settings, load_settings
-from flows.shelf import DatasetWriter, code_version, key_of
-from flows.showing import run_log, show_table
-from flows.training_catalog import training_catalog
+from flows.shown.showing import run_log, show_table
+from flows.training.catalog import training_catalog
+from flows.training.plan import shelf
+from flows.training.shelf import DatasetWriter, code_version, key_of
 from flows.universe import chosen_symbols
 
 

@@ -20,10 +20,10 @@ import httpx
 
 from features.errors import InputError
 from flows.clock import now_ms
-from flows.processes import checked_port, running
-from flows.programs import LEAN_PYTHON
-from flows.services import NAMES, TITLES, answers, known
 from flows.settings import CONFIG_NAME, Settings, load_settings
+from flows.system.processes import checked_port, running
+from flows.system.programs import LEAN_PYTHON
+from flows.system.services import NAMES, TITLES, answers, known
 
 FREE_GB_BAD: Final = 1.0
 FREE_GB_NOTE: Final = 5.0

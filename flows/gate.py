@@ -17,8 +17,6 @@ from prefect import flow
 from executor.core.bundle import MANIFEST, ModelBundle, bundle_sha256, unpack
 from flows.clock import now_ms
 from flows.ledger import RECIPE_TIER, REFIT_TIER, Use
-from flows.pages import verdict_page
-from flows.plan import gate_limits, ledger, recipe_key, shelf, stored_dataset, trial_terms
 from flows.promotion import CHAMPION
 from flows.registry import Registry
 from flows.report.page import model_page
@@ -32,8 +30,10 @@ from flows.research.recipe import HOUR_MS
 from flows.research.refit import judge_refit
 from flows.research.verdict import gather, judge_model
 from flows.settings import Settings, load_settings
-from flows.shelf import read_folder, read_json, write_bytes, write_folder, write_json
-from flows.showing import run_log, show_page
+from flows.shown.pages import verdict_page
+from flows.shown.showing import run_log, show_page
+from flows.training.plan import gate_limits, ledger, recipe_key, shelf, stored_dataset, trial_terms
+from flows.training.shelf import read_folder, read_json, write_bytes, write_folder, write_json
 
 
 @flow(name="gate")

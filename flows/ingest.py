@@ -11,11 +11,11 @@ from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 
 from features.errors import InputError
-from flows.artifacts import progress_page
 from flows.lake.candles import Request
 from flows.lake.download import download, failures, plain
 from flows.lake.store import Lake
 from flows.settings import load_settings
+from flows.shown.artifacts import progress_page
 from flows.universe import access_to, chosen_symbols
 
 

@@ -15,7 +15,6 @@ from flows.clock import now_ms
 from flows.dataset import dataset
 from flows.gate import gate
 from flows.ingest import ingest
-from flows.joining import open_registry
 from flows.promotion import CHAMPION
 from flows.quality import quality
 from flows.register import register
@@ -23,6 +22,7 @@ from flows.retrain import trainable, window
 from flows.search import search
 from flows.settings import load_settings
 from flows.train import train
+from flows.training.joining import open_registry
 
 
 @flow(name="onboard", persist_result=True, result_serializer="json")

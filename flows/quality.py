@@ -17,8 +17,8 @@ from flows.lake.heatmap import calendar
 from flows.lake.store import Lake
 from flows.lake.suite import document
 from flows.lake.verdict import Thresholds
-from flows.pages import image_page
 from flows.settings import load_settings
+from flows.shown.pages import image_page
 from flows.universe import chosen_symbols
 
 

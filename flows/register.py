@@ -15,16 +15,16 @@ from executor.core.bundle import MANIFEST, bundle_sha256
 from executor.core.manifest import SINGLE
 from features.errors import InputError
 from flows.clock import now_ms
-from flows.joining import LINEAGE, open_registry, register_joined
-from flows.pages import verdict_page
-from flows.plan import shelf
 from flows.research.bundling import flat_metrics
 from flows.research.criteria import Verdict
 from flows.research.evidence import Evidence
 from flows.research.merging import lineage
 from flows.settings import load_settings
-from flows.shelf import read_folder, read_json
-from flows.showing import run_log, show_link
+from flows.shown.pages import verdict_page
+from flows.shown.showing import run_log, show_link
+from flows.training.joining import LINEAGE, open_registry, register_joined
+from flows.training.plan import shelf
+from flows.training.shelf import read_folder, read_json
 from flows.versions import Package, Version
 
 # Written to the version's run, where they were made.

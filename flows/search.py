@@ -1,20 +1,20 @@
 """Flow: tries points of the search space and keeps what each gave.
 
 Wires only: the space, the points and the score are ``flows.research``'s, the memory is
-``flows.study``'s. Killed and started again, it goes on where it was.
+``flows.training.study``'s. Killed and started again, it goes on where it was.
 """
 
 from typing import Any
 
 from prefect import flow
 
-from flows import study
-from flows.joining import joined_recipe
-from flows.pages import image_page
 from flows.research.figures import search_figure
-from flows.searching import make_job, run_job
 from flows.settings import load_settings
-from flows.showing import Progress, run_log, show_page
+from flows.shown.pages import image_page
+from flows.shown.showing import Progress, run_log, show_page
+from flows.training import study
+from flows.training.joining import joined_recipe
+from flows.training.searching import make_job, run_job
 
 
 @flow(name="search")

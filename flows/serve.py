@@ -25,14 +25,14 @@ from features.errors import InputError
 from flows.clock import monotonic_s
 from flows.ingest import ingest
 from flows.onboard import onboard
-from flows.prefect_api import PrefectApi
-from flows.processes import ProgramError
 from flows.promotion import CHAMPION
 from flows.quality import quality
 from flows.retrain import retrain
-from flows.runs import SERVE_READY
-from flows.services import PROBE_TIMEOUT_S, Service, answers
 from flows.settings import Settings, load_settings
+from flows.system.prefect_api import PrefectApi
+from flows.system.processes import ProgramError
+from flows.system.runs import SERVE_READY
+from flows.system.services import PROBE_TIMEOUT_S, Service, answers
 from flows.universe_refresh import refresh_cron, universe
 
 POLL_S: Final = 1.0

@@ -10,20 +10,6 @@ from optuna import Study
 from prefect import flow
 
 from executor.core.bundle import pack
-from flows import study
-from flows.joining import joined_recipe
-from flows.pages import figures_table, image_page
-from flows.plan import (
-    base_recipe,
-    machine,
-    model_key,
-    shelf,
-    space_key,
-    space_of,
-    stored_dataset,
-    study_url,
-    trial_terms,
-)
 from flows.report.plots import model_plots
 from flows.research.beside import beside
 from flows.research.bundling import Origin, draft_manifest, parts
@@ -35,11 +21,25 @@ from flows.research.rehearsal import rehearse
 from flows.research.space import Dimension
 from flows.research.training import Trained
 from flows.research.training import train as train_model
-from flows.revision import git_revision
 from flows.settings import load_settings
-from flows.shelf import write_folder, write_json
-from flows.showing import run_log, show_page
-from flows.study_plots import moved_by, study_plots
+from flows.shown.pages import figures_table, image_page
+from flows.shown.showing import run_log, show_page
+from flows.training import study
+from flows.training.joining import joined_recipe
+from flows.training.plan import (
+    base_recipe,
+    machine,
+    model_key,
+    shelf,
+    space_key,
+    space_of,
+    stored_dataset,
+    study_url,
+    trial_terms,
+)
+from flows.training.revision import git_revision
+from flows.training.shelf import write_folder, write_json
+from flows.training.study_plots import moved_by, study_plots
 
 SHOWN = ("n", "positive_rate", "auc", "brier", "log_loss", "precision", "recall", "f1")
 MONEY = ("return_total", "sharpe", "max_drawdown", "trades", "win_rate", "profit_factor")

@@ -9,7 +9,7 @@ from typing import Any
 from prefect import flow
 
 from flows.settings import load_settings
-from flows.showing import show_table
+from flows.shown.showing import show_table
 from flows.universe import chosen_symbols
 
 HOUR_MINUTES = 60

@@ -25,7 +25,7 @@ PLANTED = {
     "the executor takes mlflow": ("executor/models/loader.py", "import mlflow"),
     "the executor compiles": ("executor/trader.py", "import features.batch"),
     "the executor imports flows": ("executor/app.py", "import flows.settings"),
-    "flows imports the shell": ("flows/services.py", "import executor.journal.store"),
+    "flows imports the shell": ("flows/system/services.py", "import executor.journal.store"),
     "flows imports the paper exchange": ("flows/retrain.py", "import executor.paper.server"),
     "paper imports the shell": ("executor/paper/server.py", "import executor.venue.adapter"),
     "a second module takes mlflow": ("flows/train.py", "import mlflow"),

@@ -11,15 +11,15 @@ from pathlib import Path
 
 from executor.core.bundle import MANIFEST
 from features.errors import InputError
-from flows.backtests import Ask, as_dict, run_backtest
+from flows.backtests.runs import Ask, as_dict, run_backtest
+from flows.backtests.setups import wanted
 from flows.commands.frame import JsonFile, Symbols, console, split_symbols, table, write_json
 from flows.commands.models import open_registry
 from flows.report.backtest_page import Account, backtest_page, plain
 from flows.research.simulate import EQUITY
 from flows.settings import load_settings
-from flows.setups import wanted
-from flows.shelf import key_of, write_bytes
-from flows.terminal import Stages
+from flows.shown.terminal import Stages
+from flows.training.shelf import key_of, write_bytes
 
 ROWS = (
     ("return, after all costs", "return_total", "{:+.2%}"),

@@ -35,7 +35,7 @@ from flows.lake.files import import_files
 from flows.lake.store import Lake
 from flows.lake.universe import history
 from flows.settings import Settings, load_settings
-from flows.terminal import Stages
+from flows.shown.terminal import Stages
 
 DAY_MS = 86_400_000
 WORDS = ("reasons", "error", "note")  # what the flows return in words

@@ -17,7 +17,7 @@ from flows.commands.frame import JsonFile, Symbols, console, split_symbols, tabl
 from flows.feature_check import Findings, check_features
 from flows.lake.store import Lake
 from flows.settings import Settings, load_settings
-from flows.terminal import Stage, Stages
+from flows.shown.terminal import Stage, Stages
 
 BARS = 20_000
 LEGEND = """\

@@ -14,8 +14,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from features.errors import InputError
-from flows.calibrate import EDGES, Terms
-from flows.calibration import (
+from flows.calibration.many_markets import (
     Count,
     all_nulls,
     counts,
@@ -23,12 +22,13 @@ from flows.calibration import (
     refusals,
     run_markets,
 )
+from flows.calibration.one_market import EDGES, Terms
 from flows.commands.frame import JsonFile, console, instant, table, write_json
-from flows.plan import ledger as gate_ledger
 from flows.research.figures_gate import calibration_run_figure
 from flows.settings import load_settings
-from flows.shelf import write_bytes
-from flows.terminal import Stages
+from flows.shown.terminal import Stages
+from flows.training.plan import ledger as gate_ledger
+from flows.training.shelf import write_bytes
 
 SPA = "superior predictive ability"
 

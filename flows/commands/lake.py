@@ -12,7 +12,7 @@ from flows.commands.frame import JsonFile, Symbols, console, split_symbols, tabl
 from flows.lake.files import export_files
 from flows.lake.store import Lake
 from flows.settings import load_settings
-from flows.terminal import Stages
+from flows.shown.terminal import Stages
 
 app = App(
     name="lake",

@@ -25,13 +25,13 @@ from flows.commands.frame import (
     write_json,
 )
 from flows.commands.serving import run_served
-from flows.processes import ProgramError
 from flows.promotion import CHAMPION
 from flows.registry import Registry
-from flows.runs import Outcome
-from flows.services import Services, known
 from flows.settings import Settings, load_settings
-from flows.terminal import Stages
+from flows.shown.terminal import Stages
+from flows.system.processes import ProgramError
+from flows.system.runs import Outcome
+from flows.system.services import Services, known
 from flows.versions import Version
 
 # What the list of versions shows, by its heading, and how: all out of sample, net of costs.

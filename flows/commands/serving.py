@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from flows.commands.frame import console
-from flows.runs import Outcome, Serving, run_flow
-from flows.services import NAMES, Services
 from flows.settings import Settings
-from flows.terminal import Stages
+from flows.shown.terminal import Stages
+from flows.system.runs import Outcome, Serving, run_flow
+from flows.system.services import NAMES, Services
 
 
 def run_served(settings: Settings, flow: str, parameters: Mapping[str, Any]) -> Outcome:

@@ -1,6 +1,6 @@
 """The commands that start things: `tribar demo` and `tribar up`.
 
-Decides their options. The choreography is in `flows.demo` and `flows.up`.
+Decides their options. The choreography is in `flows.demo` and `flows.system.up`.
 Rule: an option is checked before anything is started.
 """
 
@@ -13,7 +13,7 @@ from flows.commands.frame import JsonFile, console, split_symbols, write_json
 from flows.demo.plan import SIMULATED, make_plan
 from flows.demo.show import Demo
 from flows.settings import load_settings
-from flows.up import keep_up
+from flows.system.up import keep_up
 
 
 def demo(

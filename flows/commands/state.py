@@ -10,9 +10,9 @@ from rich.text import Text
 from executor.core.contract import Keys
 from flows.commands.frame import JsonFile, console, table, write_json
 from flows.doctor import Level, examine
-from flows.processes import records
-from flows.services import Service, answers, known
 from flows.settings import Settings, load_settings
+from flows.system.processes import records
+from flows.system.services import Service, answers, known
 
 MARKS = {Level.GOOD: ("✓", "green"), Level.NOTE: ("·", "yellow"), Level.BAD: ("✗", "red")}
 PREFIX = "bot:"

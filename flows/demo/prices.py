@@ -12,7 +12,7 @@ import numpy as np
 from features.intervals import interval_ms
 from features.types import FloatArray, IntArray
 from flows.demo.plan import Plan
-from flows.processes import ProgramError
+from flows.system.processes import ProgramError
 
 PAGE: Final = 1_000
 BYBIT_NAMES: Final = {"1d": "D"}

@@ -25,13 +25,13 @@ from flows.demo.plan import MODEL_NAME, SIMULATED, Plan
 from flows.demo.prices import closes
 from flows.demo.summary import Run, Summary, closing, equity_ends, short_path, summarise
 from flows.demo.trading import Traded, Trader
-from flows.processes import ProgramError, spawn
-from flows.programs import PaperExchange, start_paper
-from flows.runs import Outcome, Serving, run_flow
-from flows.services import NAMES, Services
 from flows.settings import Settings, load_settings
 from flows.settings_source import process_environment
-from flows.terminal import Stages
+from flows.shown.terminal import Stages
+from flows.system.processes import ProgramError, spawn
+from flows.system.programs import PaperExchange, start_paper
+from flows.system.runs import Outcome, Serving, run_flow
+from flows.system.services import NAMES, Services
 
 RUNS_KEPT: Final = 5
 LAKES_KEPT: Final = 3

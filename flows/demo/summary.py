@@ -16,7 +16,7 @@ from rich.text import Text
 
 from flows.demo.plan import Plan
 from flows.demo.trading import Traded
-from flows.runs import Outcome
+from flows.system.runs import Outcome
 
 Summary = dict[str, Any]
 

@@ -21,11 +21,11 @@ from features.errors import InputError
 from flows.clock import monotonic_s
 from flows.demo.journal import JournalView, progress, read_journal
 from flows.demo.plan import MODEL_NAME, REDIS_PREFIX, Plan
-from flows.processes import Program, ProgramError, free_port, running, spawn
-from flows.programs import PaperExchange, executor_environment, executor_python
-from flows.services import Services
 from flows.settings import Settings
-from flows.terminal import Stage
+from flows.shown.terminal import Stage
+from flows.system.processes import Program, ProgramError, free_port, running, spawn
+from flows.system.programs import PaperExchange, executor_environment, executor_python
+from flows.system.services import Services
 
 POLL_S: Final = 0.25
 START_POLL_S: Final = 0.02

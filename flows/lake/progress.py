@@ -1,7 +1,7 @@
 """Progress of long work, as one narrow port.
 
-Decides what a step of progress is. Never knows who watches: the terminal (``flows.terminal``), the
-Prefect page (``flows.artifacts``) or nobody. Rule: work reports fractions that only grow.
+Decides what a step of progress is. Never knows who watches: the terminal, the Prefect page
+(``flows.shown``) or nobody. Rule: work reports fractions that only grow.
 """
 
 from typing import Protocol

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.calibrate import Terms, judge_market
+from flows.calibration.one_market import Terms, judge_market
 from flows.research.overfitting import probability_of_overfitting
 from flows.research.superiority import superior_ability
 from tests.benchmarks.measure import cpu_seconds, report, versions

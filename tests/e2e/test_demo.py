@@ -19,8 +19,8 @@ from typing import Any
 import psutil
 import pytest
 
-from flows.processes import records, running
 from flows.settings_source import process_environment
+from flows.system.processes import records, running
 from tests.support.servers import ANY_PORTS
 
 ROOT = Path(__file__).resolve().parents[2]

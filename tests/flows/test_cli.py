@@ -12,8 +12,8 @@ import pytest
 
 from flows.cli import COMMANDS, run
 from flows.commands.frame import split_symbols
-from flows.processes import records, running
 from flows.settings_source import process_environment
+from flows.system.processes import records, running
 from tests.support.servers import ANY_PORTS
 
 ROOT = Path(__file__).resolve().parents[2]

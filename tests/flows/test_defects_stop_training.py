@@ -13,12 +13,12 @@ from flows.lake.store import Lake
 from flows.lake.tables import CANDLES
 from flows.lake.universe import Member, record
 from flows.lake.verdict import Thresholds
-from flows.plan import base_recipe, shelf
 from flows.research.samples import draw_samples
 from flows.retrain import trainable
 from flows.settings import load_settings
-from flows.shelf import load_dataset
-from flows.training_catalog import training_catalog
+from flows.training.catalog import training_catalog
+from flows.training.plan import base_recipe, shelf
+from flows.training.shelf import load_dataset
 from tests.support.lakes import INTERVAL_MS, START_MS, fill_lake
 
 pytestmark = pytest.mark.slow

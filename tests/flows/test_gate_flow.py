@@ -12,12 +12,12 @@ from flows.dataset import dataset
 from flows.gate import gate
 from flows.lake.store import Lake
 from flows.ledger import RECIPE_TIER, Ledger, Use
-from flows.plan import ledger, recipe_key
 from flows.research.verdict import spending_level
 from flows.search import search
 from flows.settings import load_settings
-from flows.shelf import read_folder
 from flows.train import train
+from flows.training.plan import ledger, recipe_key
+from flows.training.shelf import read_folder
 from tests.support.lakes import fill_lake
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]

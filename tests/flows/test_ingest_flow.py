@@ -10,7 +10,7 @@ from flows.lake.assess import verdicts
 from flows.lake.store import Lake
 from flows.quality import quality
 from flows.settings import load_settings
-from tests.flows.test_lake_download import STEP, T0, venue_of
+from tests.flows.lake.test_download import STEP, T0, venue_of
 from tests.support.candle_venue import serve
 
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from flows import plan, shelf
-from flows.plan import base_recipe, model_key, recipe_key, study_key
 from flows.research.models import Machine
 from flows.research.objective import Trial
 from flows.research.recipe import Recipe
 from flows.research.space import search_space, start_point
 from flows.settings import Settings, load_settings
+from flows.training import plan, shelf
+from flows.training.plan import base_recipe, model_key, recipe_key, study_key
 
 TRIAL = Trial(first_ms=0, test_ms=10, last_ms=20)
 BASE = Recipe()

@@ -7,7 +7,6 @@ from features.errors import InputError
 from flows import train as train_module
 from flows.dataset import dataset
 from flows.gate import gate
-from flows.joining import joined_recipe
 from flows.lake.store import Lake
 from flows.onboard import onboard
 from flows.register import register
@@ -15,6 +14,7 @@ from flows.registry import Registry
 from flows.search import search
 from flows.settings import load_settings
 from flows.train import train
+from flows.training.joining import joined_recipe
 from tests.support.lakes import fill_lake
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(240)]

@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-from flows import study
+from flows.training import study
 
 TOTAL = 6
 

@@ -10,20 +10,20 @@ from executor.core.bundle import unpack
 from features.catalog import default_catalog
 from features.errors import InputError
 from flows import dataset as dataset_module
-from flows import study
 from flows import train as train_module
 from flows.commands.models import HEADLINES
 from flows.dataset import dataset
 from flows.gate import gate
 from flows.lake.store import Lake
-from flows.plan import base_recipe, shelf, study_url, trial_terms
 from flows.register import register
 from flows.research.bundling import flat_metrics
 from flows.research.evidence import Evidence
 from flows.search import search
 from flows.settings import load_settings
-from flows.shelf import load_dataset
 from flows.train import train
+from flows.training import study
+from flows.training.plan import base_recipe, shelf, study_url, trial_terms
+from flows.training.shelf import load_dataset
 from tests.support.lakes import fill_lake
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]

@@ -7,7 +7,6 @@ from math import nan, pi
 import numpy as np
 import pytest
 
-from flows.pages import verdict_page
 from flows.register import version_description
 from flows.research.criteria import Verdict
 from flows.research.evidence import CalibrationBucket, Evidence, Record, Spread, Trades
@@ -19,6 +18,7 @@ from flows.research.verdict import (
     judge_model,
     spending_level,
 )
+from flows.shown.pages import verdict_page
 
 DAYS = 600
 LIMITS = GateLimits(spa_draws=1000)

@@ -28,8 +28,8 @@ from flows.research.objective import Trial  # noqa: E402
 from flows.research.recipe import BarrierParams, BoosterParams, Recipe  # noqa: E402
 from flows.research.table import Table  # noqa: E402
 from flows.research.training import cuts, train  # noqa: E402
-from flows.shelf import DatasetWriter, load_dataset  # noqa: E402
-from flows.spill import Spill  # noqa: E402
+from flows.training.shelf import DatasetWriter, load_dataset  # noqa: E402
+from flows.training.spill import Spill  # noqa: E402
 
 MIB = 1024.0**2
 START_MS = 1_704_067_200_000

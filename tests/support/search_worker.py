@@ -6,10 +6,10 @@ Says "begun" at every trial, which then takes 0.3 s.
 import sys
 import time
 
-from flows import study
 from flows.research.objective import TrialResult
 from flows.research.recipe import Recipe
 from flows.research.space import search_space, sobol_points
+from flows.training import study
 
 SPACE = search_space(Recipe())
 POINTS = sobol_points(SPACE, 4, 1)

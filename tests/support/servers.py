@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.services import Services
 from flows.settings import Settings, load_settings
+from flows.system.services import Services
 
 ANY_PORTS = {
     "TRIBAR_SERVICES__REDIS_PORT": "0",
@@ -28,7 +28,7 @@ def settings_at(home: Path, **variables: str) -> Settings:
 
 @contextmanager
 def started(home: Path, *names: str) -> Iterator[Services]:
-    """Run the servers ``names`` of :data:`flows.services.NAMES` while the block runs."""
+    """Run the servers ``names`` of :data:`flows.system.services.NAMES` while the block runs."""
     with Services(settings_at(home)) as services:
         services.start(names, lambda _: None)
         yield services
