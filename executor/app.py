@@ -150,8 +150,9 @@ class App:
         path = settings.journal.path
         async with AsyncExitStack() as stack:
             lock = stack.enter_context(FileLock(path.with_name(path.name + ".lock")))
-            overview.step = "standing by: another instance uses this journal"
-            await lock.lock(self._clock)
+            if not lock.try_lock():
+                self._step(f"standing by: another instance uses the journal {path}")
+                await lock.lock(self._clock)
             overview.step = "opening the journal"
             journal = stack.enter_context(Journal(path))
             self._note_settings(journal)
@@ -214,12 +215,19 @@ class App:
                 journal.set_meta(LEASE_KNOWN, str(known))
             if held:
                 return
-            self.overview.step = "waiting for Redis: there is no lease without it"
+            waits_for = f"waiting for Redis, there is no lease without it: {lease.problem}"
             if lease.reachable and lease.holder.endswith(":"):
-                self.overview.step = "waiting: Redis forgot who holds the lease; it must run out"
+                waits_for = "waiting: Redis forgot who holds the lease; it must run out"
             elif lease.reachable:
-                self.overview.step = f"standing by: {lease.holder} holds the lease"
+                waits_for = f"standing by: {lease.holder} holds the lease"
+            self._step(waits_for)
             await self._clock.sleep(STANDBY_POLL_S)
+
+    def _step(self, text: str) -> None:
+        """Say what is waited for, once, in the log too: a silent process looks broken."""
+        if text != self.overview.step:
+            log.warning("start_waits", problem=text)
+        self.overview.step = text
 
     async def _keep(self, lease: Lease) -> None:
         """Renew the lease for as long as the process runs; say when it is lost or taken."""

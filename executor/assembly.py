@@ -94,7 +94,12 @@ class Assembly:
         self.universe = Universe(settings.universe, settings.trading, self.venue, clock)
         self.universe.prepare = partial(set_leverage, self.venue, leverage=venue.leverage)
         self.store = ModelStore(model.store)
-        self.registry = Registry(model.registry_url.get_secret_value(), model.timeout_ms)
+        self.registry = Registry(
+            model.registry_url.get_secret_value(),
+            model.timeout_ms,
+            user=model.registry_user,
+            password=model.registry_password.get_secret_value(),
+        )
         self.quarantine = Quarantine(self.registry, model.name, journal, clock)
         self._policy = Policy(
             name=model.name,

@@ -31,6 +31,12 @@ ERRORS_KEPT: Final = 1_000
 Line = MutableMapping[str, Any]
 
 _errors: deque[str] = deque(maxlen=ERRORS_KEPT)
+_known: list[str] = []
+
+
+def hide(text: str) -> str:
+    """Return words of somebody else's as they may be kept and shown: a venue may echo a key."""
+    return str(Redactor(_known).clean(text))
 
 
 def recent_errors() -> deque[str]:
@@ -112,7 +118,8 @@ class _Plain(logging.Formatter):
 
 def configure(level: str, form: str, secrets: Iterable[str], file: str = "") -> Redactor:
     """Set up structlog, the libraries' logging and the last traceback; return the redactor."""
-    redactor = Redactor(secrets)
+    _known[:] = secrets
+    redactor = Redactor(_known)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -241,7 +241,10 @@ class AlertRules:
         overview = self._overview
         if not overview.redis_wanted or overview.redis_ok or not overview.is_running:
             return None
-        return Level.WARNING, "Redis does not answer: trading ends with the lease"
+        return (
+            Level.WARNING,
+            f"Redis is lost, trading ends with the lease: {overview.redis_problem}",
+        )
 
     def _fatal(self) -> Condition | None:
         orders = self._overview.parts.orders

@@ -48,7 +48,7 @@ def warnings(settings: Settings, parts: Parts, vitals: Vitals, memory_mb: float)
     reasons, loader = [], parts.loader
     if loader is not None and loader.asked:
         if not loader.reachable:
-            reasons.append("registry: MLflow does not answer; the model there is stays")
+            reasons.append(f"registry: {loader.refusal}; the model there is stays")
         if loader.refusal and loader.reachable:
             reasons.append(f"model: {loader.refusal}")
         if loader.current is None:

@@ -53,6 +53,7 @@ class Overview:
     step: str = "starting"
     problem: str = ""
     redis_ok: bool = False
+    redis_problem: str = ""
     redis_wanted: bool = False
     market_finished: Callable[[], bool] = field(default=lambda: False)
     parts: Parts = field(default_factory=Parts)
@@ -91,7 +92,9 @@ class Overview:
         """Return what makes the process unhealthy: each a reason for 503."""
         if self.phase is not Status.RUNNING:
             return [f"{self.phase.lower()}: {self.problem or self.step}"]
-        reasons = ["redis: does not answer"] if self.redis_wanted and not self.redis_ok else []
+        reasons = [f"redis: {self.redis_problem or 'nothing is published yet'}"]
+        if self.redis_ok or not self.redis_wanted:
+            reasons = []
         market_open = not (self.settings.feed.acknowledge_url and self.market_finished())
         return reasons + complaints.critical(
             self.settings,

@@ -162,6 +162,7 @@ class Publisher:
             self._overview.counters.redis_outages += 1
             log.warning("redis_lost", error=str(error) or type(error).__name__)
         self._overview.redis_ok = False
+        self._overview.redis_problem = str(error) or type(error).__name__
 
 
 def _json(value: Any) -> str:

@@ -76,6 +76,7 @@ class Lease:
         self.token = 0
         self.known = known
         self.reachable = False
+        self.problem = ""
         self.holder = ""
 
     def remaining_ms(self) -> int:
@@ -92,10 +93,10 @@ class Lease:
         asked = self._clock.monotonic()
         try:
             held = await self._renew() or await self._acquire()
-        except (RedisError, OSError, TimeoutError):
-            self.reachable = False
+        except (RedisError, OSError, TimeoutError) as error:
+            self.reachable, self.problem = False, str(error) or type(error).__name__
             return self.remaining_ms() > 0
-        self.reachable = True
+        self.reachable, self.problem = True, ""
         self._deadline = asked + self._ttl_ms / 1000 if held else NEVER
         return self.remaining_ms() > 0
 

@@ -132,8 +132,11 @@ class Loader:
 
     async def _newer(self) -> LoadedModel | None:
         """Return the alias's model where it is another than the one in use."""
-        self.reachable = False
-        version = await self._registry.by_alias(self._policy.name, self._policy.alias)
+        try:
+            version = await self._registry.by_alias(self._policy.name, self._policy.alias)
+        except RegistryError:
+            self.reachable = False
+            raise
         self.reachable = True
         if version is None:
             raise RegistryError(

@@ -14,6 +14,8 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import orjson
 
+from executor.logs import hide
+
 API: Final = "/api/2.0/mlflow"
 ARTIFACTS: Final = "/api/2.0/mlflow-artifacts/artifacts"
 FILE_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -36,12 +38,19 @@ class Version:
 
 
 class Registry:
-    """A connection to one MLflow server. Close it with :meth:`close`."""
+    """A connection to one MLflow server. Close it with :meth:`close`.
 
-    def __init__(self, url: str, timeout_ms: int) -> None:
+    Who asks stands in the address (``http://user:password@host``), else in ``user`` and
+    ``password``.
+    """
+
+    def __init__(self, url: str, timeout_ms: int, *, user: str = "", password: str = "") -> None:
         self._url = url.rstrip("/")
         parts = urlsplit(self._url)
         self._shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        self._headers: dict[str, str] = {}
+        if user and "@" not in parts.netloc:
+            self._headers = {"Authorization": aiohttp.encode_basic_auth(user, password, "utf-8")}
         self._timeout = aiohttp.ClientTimeout(total=timeout_ms / 1000)
         self._session: aiohttp.ClientSession | None = None
 
@@ -119,6 +128,11 @@ class Registry:
             method == "GET" and status == 400 and code == "INVALID_PARAMETER_VALUE"
         ):
             return None
+        if status in (401, 403):
+            raise RegistryError(
+                f"MLflow at {self._shown} refuses us (HTTP {status}): set MLFLOW_TRACKING_USERNAME "
+                "and MLFLOW_TRACKING_PASSWORD"
+            )
         if status != 200:
             raise RegistryError(f"MLflow at {self._shown}: HTTP {status} {code}".rstrip())
         if not body and method == "GET":
@@ -127,7 +141,7 @@ class Registry:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout)
+            self._session = aiohttp.ClientSession(timeout=self._timeout, headers=self._headers)
         return self._session
 
 
@@ -149,4 +163,4 @@ def _parsed(body: bytes) -> Mapping[str, Any]:
 
 
 def _text(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    return hide(str(error)) or type(error).__name__

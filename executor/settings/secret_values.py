@@ -21,7 +21,8 @@ def parts_of_url(text: str) -> list[str]:
         rest = url.partition("://")[2]
         before, at, _ = rest.rpartition("@")
         if at:
-            found.append(before.partition(":")[2])
+            password = before.partition(":")[2]
+            found += [password, unquote(password)]
         pieces = re.split(r"[/@:?&=,]+", rest)
         long = [piece for piece in pieces if len(piece) >= TOKEN_MIN]
         tokens = [piece for piece in long if not _HOST.match(piece) and not _WORD.match(piece)]

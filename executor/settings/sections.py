@@ -7,9 +7,10 @@ is not here: it overrides the risk profile, under the names of `executor.core.pa
 
 import re
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from executor.core.params import PROFILES
 from features.intervals import interval_ms
@@ -23,6 +24,32 @@ def _listed(value: object) -> object:
     if not isinstance(value, str):
         return value
     return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _addresses(*schemes: str) -> AfterValidator:
+    """Return the check of an address. What fails later would be said with the address in it."""
+
+    def check(secret: SecretStr) -> SecretStr:
+        text = secret.get_secret_value()
+        try:
+            parts = urlsplit(text)
+            whole = bool(parts.path if parts.scheme == "unix" else parts.hostname)
+            whole = whole and parts.port != 0 and parts.scheme in schemes
+        except ValueError:
+            whole = False
+        if text and not whole:
+            raise ValueError(
+                f"give {schemes[0]}://[user:password@]host[:port]"
+                + (f" (or {', '.join(schemes[1:])})" if schemes[1:] else "")
+                + "; in a password write / # ? @ as %2F %23 %3F %40"
+            )
+        return secret
+
+    return AfterValidator(check)
+
+
+Web = Annotated[SecretStr, _addresses("http", "https")]
+RedisAddress = Annotated[SecretStr, _addresses("redis", "rediss", "unix")]
 
 
 class Section(BaseModel):
@@ -143,7 +170,7 @@ class Reconciler(Section):
 class Redis(Section):
     """The window that others look through, and the heartbeat."""
 
-    url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    url: RedisAddress = SecretStr("redis://127.0.0.1:6379/0")
     prefix: str = "bot:"
     heartbeat_interval_ms: int = Field(default=5_000, ge=100)
     timeout_ms: int = Field(default=2_000, ge=50)
@@ -160,7 +187,9 @@ class Lease(Section):
 class Model(Section):
     """Which model is traded, and where verified bundles are kept."""
 
-    registry_url: SecretStr = SecretStr("http://127.0.0.1:5000")  # it may hold a password
+    registry_url: Web = SecretStr("http://127.0.0.1:5000")  # it may hold a password
+    registry_user: str = ""
+    registry_password: SecretStr = SecretStr("")
     name: str = "tribar"
     alias: str = "champion"
     challenger: str = "challenger"
@@ -179,7 +208,7 @@ class Backup(Section):
     """Where copies of journal, models and configuration go; ``kept`` 0 makes none."""
 
     folder: Path = Path("data/backups")
-    url: SecretStr = SecretStr("")
+    url: Web = SecretStr("")
     interval_ms: int = Field(default=3_600_000, ge=10_000)
     kept: int = Field(default=30, ge=0)
 
@@ -230,7 +259,7 @@ class Alerts(Section):
     api_errors: int = Field(default=5, ge=1)
     accuracy_trades: int = Field(default=20, ge=5)
     accuracy_min: float = Field(default=0.45, ge=0.0, le=1.0)
-    ping_url: SecretStr = SecretStr("")
+    ping_url: Web = SecretStr("")
     ping_interval_ms: int = Field(default=60_000, ge=100)
 
 

@@ -47,6 +47,8 @@ LIVE_CONFIRMATION: Final = "I know that real money can be lost"
 ALIASES: Final[dict[Place, tuple[str, ...]]] = {
     ("redis", "url"): ("TRIBAR_REDIS_URL", "REDIS_URL"),
     ("model", "registry_url"): ("TRIBAR_MLFLOW_URL", "MLFLOW_TRACKING_URI"),
+    ("model", "registry_user"): ("MLFLOW_TRACKING_USERNAME",),
+    ("model", "registry_password"): ("MLFLOW_TRACKING_PASSWORD",),
 }
 
 
@@ -77,6 +79,7 @@ class Settings(Section):
         The paper exchange's own key and secret are the word "paper", which hides nothing.
         """
         whole = [self.venue.api_key, self.venue.api_secret, self.control.token]
+        whole.append(self.model.registry_password)
         urls = [
             self.redis.url,
             self.model.registry_url,

@@ -99,8 +99,9 @@ def _from_environment(
     found: dict[Place, tuple[str, str]] = {}
     for place, names in aliases.items():
         for name in reversed(names):
-            if env.get(name):
-                found[place] = (name, env[name])
+            for given in (name + FILE_SUFFIX.upper(), name):
+                if text := env.get(given):
+                    found[place] = (given, text if given == name else _secret_file(given, text))
     for name, text in env.items():
         section, mark, key = name.removeprefix(PREFIX).lower().partition("__")
         if not name.startswith(PREFIX) or not mark:

@@ -32,6 +32,7 @@ from executor.errors import (
     UnknownOutcomeError,
     VenueError,
 )
+from executor.logs import hide
 from executor.venue import lean_ccxt
 
 FATAL: Final = frozenset({"10003", "10004", "10005", "10007", "10009", "10010", "10029", "33004"})
@@ -85,5 +86,5 @@ def _before_sending(error: Exception, ccxt: Any) -> bool:
 
 
 def _shorten(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = hide(" ".join(str(error).split())) or type(error).__name__
     return text if len(text) <= 300 else text[:297] + "..."

@@ -223,8 +223,8 @@ async def test_a_kill_gets_through_over_http_while_redis_is_away(operated: Opera
     program = operated.program()
     async with program:
         await program.until(lambda s: bool(s["positions"]), "in a position", 60.0)
-        text = program._config.read_text()
-        program._config.write_text(text.replace(operated.stage.redis_url, "redis://127.0.0.1:1/0"))
+        text = program.config.read_text()
+        program.config.write_text(text.replace(operated.stage.redis_url, "redis://127.0.0.1:1/0"))
         code, said = await program.told("kill", "--who", "ann")
         assert (code, said.strip()) == (0, "done: flat, and the venue confirms it"), said
         await program.until(lambda s: s["status"] == "HALTED" and not s["positions"], "flat")

@@ -81,6 +81,12 @@ def test_a_secret_may_come_from_a_file_or_from_dot_env(home: Path, tmp_path: Pat
     key.write_text("from-a-file\n")
     settings = load(home, TRIBAR_VENUE__API_KEY_FILE=str(key))
     assert settings.venue.api_key.get_secret_value() == "from-a-file"
+    settings = load(home, MLFLOW_TRACKING_PASSWORD_FILE=str(key), MLFLOW_TRACKING_USERNAME="ann")
+    assert settings.model.registry_password.get_secret_value() == "from-a-file"
+    assert settings.model.registry_user == "ann"
+    assert "from-a-file" in settings.secrets()
+    with pytest.raises(InputError, match="REDIS_URL_FILE: cannot read"):
+        load(home, REDIS_URL_FILE=str(tmp_path / "none"))
 
 
 @pytest.mark.parametrize(

@@ -56,13 +56,17 @@ class ExecutorProgram:
         prefix: str = "bot:",
         lockstep: bool = True,
         changes: Mapping[str, Mapping[str, object]] | None = None,
+        without: tuple[tuple[str, str], ...] = (),
+        env: Mapping[str, str] | None = None,
+        token: str = "",
     ) -> None:
+        """`changes` adds to the configuration, `without` leaves keys out; `env` is added."""
         self.folder = folder
         self.port = free_port()
         self.journal = folder / f"{name}.db"
         self.summary = folder / f"{name}-summary.json"
         self.log = folder / f"{name}.log"
-        self._config = folder / f"{name}.toml"
+        self.config = folder / f"{name}.toml"
         self._process: subprocess.Popen[bytes] | None = None
         sections: dict[str, dict[str, object]] = {
             "trading": {"symbols": list(symbols)},
@@ -91,9 +95,12 @@ class ExecutorProgram:
         }
         for section, values in (changes or {}).items():
             sections.setdefault(section, {}).update(values)
-        token = sections.get("control", {}).get("token", "")
+        for section, key in without:
+            sections[section].pop(key, None)
+        self.env = dict(env or {})
+        token = token or sections.get("control", {}).get("token", "")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._config.write_text(toml(sections))
+        self.config.write_text(toml(sections))
 
     async def __aenter__(self) -> Self:
         self.start()
@@ -119,18 +126,21 @@ class ExecutorProgram:
     def start(self) -> None:
         """Start the program; its output goes to the log."""
         python = LEAN if LEAN.exists() else Path(sys.executable)
-        command = [str(python), "-m", "executor", "run", "--config", str(self._config)]
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("TRIBAR_", "REDIS_"))}
-        env.pop("MLFLOW_TRACKING_URI", None)
-        env.pop("PYTHONDONTWRITEBYTECODE", None)
+        command = [str(python), "-m", "executor", "run", "--config", str(self.config)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, "--summary", str(self.summary)],
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,
-                env=env,
+                env=self._environment(),
             )
+
+    def _environment(self) -> dict[str, str]:
+        """Return this process's environment without what is meant for another executor."""
+        foreign = ("TRIBAR_", "REDIS_", "MLFLOW_", "PYTHONDONTWRITEBYTECODE")
+        own = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
+        return own | self.env
 
     def signal(self, number: int) -> None:
         """Send a signal."""
@@ -156,9 +166,13 @@ class ExecutorProgram:
     async def told(self, *arguments: str) -> tuple[int, str]:
         """Run a command of the command line against this program; return exit code and words."""
         python = LEAN if LEAN.exists() else Path(sys.executable)
-        command = [str(python), "-m", "executor", *arguments, "--config", str(self._config)]
+        command = [str(python), "-m", "executor", *arguments, "--config", str(self.config)]
         process = await asyncio.create_subprocess_exec(
-            *command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            *command,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=self._environment(),
         )
         said, _ = await process.communicate()
         return process.returncode or 0, said.decode()

@@ -1,9 +1,10 @@
 """A tiny MLflow: the five REST answers that the executor asks for, from memory.
 
 Serves bundles (name of file to bytes) as registered versions with tags and aliases. Nothing is
-checked and nothing is kept; `down` makes every answer a 503.
+checked and nothing is kept; `down` makes every answer a 503, `login` a 401 for anybody else.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -32,6 +33,7 @@ class FakeMlflow:
         self.versions: dict[str, FakeVersion] = {}
         self.aliases: dict[str, str] = {}
         self.down = False
+        self.login = ""
         self.requests = 0
         self.url = ""
         self._runner: web.AppRunner | None = None
@@ -50,7 +52,7 @@ class FakeMlflow:
         return version
 
     async def __aenter__(self) -> Self:
-        app = web.Application()
+        app = web.Application(middlewares=[self._ask_who])
         app.router.add_get("/api/2.0/mlflow/registered-models/alias", self._alias)
         app.router.add_get("/api/2.0/mlflow/logged-models/{id}", self._logged_model)
         app.router.add_post("/api/2.0/mlflow/model-versions/set-tag", self._set_tag)
@@ -64,6 +66,17 @@ class FakeMlflow:
     async def __aexit__(self, *_: object) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+
+    @web.middleware
+    async def _ask_who(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Answer as MLflow's basic-auth app does to whoever it does not know."""
+        given = request.headers.get("Authorization", "")
+        if self.login and given != self.login:
+            text = "You are not authenticated. Please see https://www.mlflow.org/docs/latest/auth"
+            return web.Response(status=401, text=text)
+        return await handler(request)
 
     def _missing(self, what: str) -> web.Response:
         body = {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": f"{what} not found"}

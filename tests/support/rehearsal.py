@@ -150,7 +150,7 @@ class Stage:
         """Ingest what the exchange has shown, and let the simulation trade it."""
         markets = await asyncio.to_thread(ingested, self.scenario, self.folder / "lake", self.paper)
         model = unpack(self.files)
-        settings = load_settings(program._config, {})
+        settings = load_settings(program.config, {})
         params = make_params(settings, await instruments(self.paper), model.info.costs)
         return await asyncio.to_thread(self._simulate, markets, params, first_ms)
 
