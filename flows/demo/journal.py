@@ -25,6 +25,7 @@ class JournalView:
     decisions: int = 0
     approved: int = 0
     refused: Mapping[str, int]
+    refused_ms: Mapping[str, tuple[int, int]]  # the first and the last time of each reason
     orders: int = 0
     fills: int = 0
     model_version: str = ""
@@ -35,7 +36,7 @@ class JournalView:
         return len(self.equity)
 
 
-NOTHING = JournalView(refused={})
+NOTHING = JournalView(refused={}, refused_ms={})
 
 
 def read_journal(path: Path) -> JournalView:
@@ -48,9 +49,10 @@ def read_journal(path: Path) -> JournalView:
         ask = database.execute
         verdicts = dict(ask("SELECT verdict, COUNT(*) FROM decisions GROUP BY 1").fetchall())
         refused = ask(
-            "SELECT reason, COUNT(*) FROM decisions WHERE verdict = ? GROUP BY 1 ORDER BY 2 DESC",
+            "SELECT reason, COUNT(*), MIN(close_ms), MAX(close_ms) FROM decisions "
+            "WHERE verdict = ? GROUP BY 1 ORDER BY 2 DESC",
             (str(Verdict.REFUSE),),
-        )
+        ).fetchall()
         equity = ask("SELECT close_ms, equity FROM equity ORDER BY close_ms")
         trades = ask("SELECT body FROM trades ORDER BY seq")
         orders = ask("SELECT COUNT(DISTINCT client_order_id) FROM orders").fetchone()
@@ -60,7 +62,8 @@ def read_journal(path: Path) -> JournalView:
             trades=tuple(json.loads(body) for (body,) in trades),
             decisions=sum(verdicts.values()),
             approved=verdicts.get(str(Verdict.ENTER), 0),
-            refused=dict(refused.fetchall()),
+            refused={reason: count for reason, count, *_ in refused},
+            refused_ms={reason: (first, last) for reason, _, first, last in refused},
             orders=int(orders[0]),
             fills=int(ask("SELECT COUNT(*) FROM fills").fetchone()[0]),
             model_version=str(version[0]) if version else "",

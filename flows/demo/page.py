@@ -74,7 +74,8 @@ def _override(story: Story) -> str:
     return (
         '<div class="note"><b>This model was refused by the gate</b> and runs here on the paper '
         "exchange only, by a written override. On a market without a provable edge that is the "
-        f"honest outcome: with real money it would not be loaded. {escape(story.override)}</div>"
+        "honest outcome: with real money it would not be loaded. "
+        f"Its reasons: {escape(story.override)}.</div>"
     )
 
 
@@ -151,18 +152,20 @@ def _model(story: Story) -> str:
 
 
 def _decisions(story: Story) -> str:
-    refused = story.traded.journal.refused
-    most = max(refused.values(), default=1)
+    journal = story.traded.journal
+    most = max(journal.refused.values(), default=1)
     rows = [
         (
             reason.replace("_", " "),
             count,
+            *(instant(time_ms) for time_ms in journal.refused_ms[reason]),
             Html(f'<span class="bar" style="width:{BAR_PX * count / most:.0f}px"></span>'),
         )
-        for reason, count in refused.items()
+        for reason, count in journal.refused.items()
     ]
-    lead = "Every bar of every symbol is decided on, and every refusal has its reason."
-    return section("Why not more?", lead, table(("refused because", "times", ""), rows))
+    lead = "Every signal of every symbol is decided on, and every refusal has its reason."
+    names = ("refused because", "times", "first (UTC)", "last (UTC)", "")
+    return section("Why not more?", lead, table(names, rows))
 
 
 def _trades(story: Story) -> str:

@@ -148,7 +148,7 @@ class Demo:
                 for c in training["gate"]["criteria"]
                 if not c["passed"] and c.get("binding", True)
             ]
-            self._override = " ".join(failed[:3])
+            self._override = "; ".join(failed[:3])
             self._console.print(
                 Panel(
                     f"The gate has [bold]refused[/] this model: {_plain('; '.join(failed[:3]))}.\n"

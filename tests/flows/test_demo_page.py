@@ -66,6 +66,9 @@ def story(**changes: Any) -> Story:
         decisions=800,
         approved=2,
         refused={"expected_value": 610, "position_open": 40, "regime": 148},
+        refused_ms=dict.fromkeys(
+            ("expected_value", "position_open", "regime"), (START_MS, START_MS + 90 * BAR_MS)
+        ),
         orders=4,
         fills=4,
         model_version="3",
@@ -142,6 +145,15 @@ def test_text_from_elsewhere_is_escaped() -> None:
     assert html.count("&lt;one&gt;") == 2
 
 
+def test_a_reason_is_shown_with_its_first_and_last_time() -> None:
+    row = re.search(r"<tr>(?:(?!</tr>).)*expected value.*?</tr>", page(story()), re.DOTALL)
+    assert row is not None
+    assert re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d", row[0]) == [
+        "2025-01-01 00:00",
+        "2025-01-01 22:30",
+    ]
+
+
 def test_a_refused_model_is_said_before_any_profit() -> None:
     html = page(story())
     assert html.index("refused by the gate") < html.index("play money")
@@ -155,7 +167,7 @@ def test_missing_figures_are_dashes() -> None:
 
 
 def test_a_run_without_bars_or_trades_has_a_page_too() -> None:
-    nothing = Traded(journal=JournalView(refused={}), vitals=Vitals(), is_lean=False)
+    nothing = Traded(journal=JournalView(refused={}, refused_ms={}), vitals=Vitals(), is_lean=False)
     html = page(story(traded=nothing, prices={}, plots={}))
     assert "None." in html
 
