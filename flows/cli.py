@@ -71,6 +71,12 @@ COMMANDS: Final = (
     ),
     ("gate", "gate:app", MODELS, "Measure the gate itself; list every use of it."),
     ("models", "models:models", MODELS, "List the model's versions."),
+    (
+        "register",
+        "register:register",
+        MODELS,
+        "Register a model whose training ended while MLflow was down.",
+    ),
     ("promote", "models:promote", MODELS, "Make a version the champion: the executor trades it."),
     ("rollback", "models:rollback", MODELS, "Return to the champion before."),
 )

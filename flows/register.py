@@ -19,7 +19,7 @@ from flows.research.bundling import flat_metrics
 from flows.research.criteria import Verdict
 from flows.research.evidence import Evidence
 from flows.research.merging import lineage
-from flows.settings import load_settings
+from flows.settings import Settings, load_settings
 from flows.shown.pages import verdict_page
 from flows.shown.showing import run_log, show_link
 from flows.training.joining import LINEAGE, open_registry, register_joined
@@ -51,11 +51,21 @@ def register(model_key: str) -> dict[str, Any]:
         ``name``, ``version``, ``alias``, ``gate``, ``bundle_sha256``, ``page``.
     """
     settings = load_settings()
-    registry = open_registry(settings)
     folder = shelf(settings).found(model_key)
     bundle = read_folder(folder / "bundle")
     if not bundle:
         raise InputError(f"model {model_key} has no verdict yet; run gate first")
+    try:
+        return _registered(settings, model_key, folder, bundle)
+    except InputError as error:
+        again = f"the model is kept; once MLflow is back: tribar register {model_key}"
+        raise InputError(f"{error}; {again}") from None
+
+
+def _registered(
+    settings: Settings, model_key: str, folder: Path, bundle: Mapping[str, bytes]
+) -> dict[str, Any]:
+    registry = open_registry(settings)
     joins = read_json(folder / "draft.json").get("joins")
 
     def write(files: Mapping[str, bytes]) -> Version:

@@ -9,7 +9,7 @@ whole one; registering the same bundle again finds it.
 
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
@@ -40,7 +40,7 @@ EXPERIMENT = "tribar"
 
 
 class Registry:
-    """The versions of one registered model on one MLflow server."""
+    """The versions of one registered model, ``name``, on one MLflow server, at ``url``."""
 
     def __init__(self, url: str, name: str) -> None:
         # MLflow's own default waits minutes for a server that is not there.
@@ -48,14 +48,9 @@ class Registry:
         MLFLOW_HTTP_REQUEST_TIMEOUT.set(30)  # type: ignore[no-untyped-call]  # mlflow
         MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)  # type: ignore[no-untyped-call]  # mlflow
         MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)  # type: ignore[no-untyped-call]  # mlflow
-        self._url = url
-        self._name = name
+        self.url = url
+        self.name = name
         self._client = MlflowClient(tracking_uri=url, registry_uri=url)
-
-    @property
-    def name(self) -> str:
-        """Name of the registered model."""
-        return self._name
 
     def register(self, package: Package) -> Version:
         """Write the package as a new version, or return the version that holds this bundle.
@@ -68,9 +63,7 @@ class Registry:
             Where MLflow does not answer or refuses; nothing in the registry was changed then.
         """
         with self._answering():
-            for attempt in stamina.retry_context(
-                on=MlflowException, attempts=4, timeout=60.0, wait_initial=1.0
-            ):
+            for attempt in _attempts():
                 with attempt:
                     return self._register(package)
         raise AssertionError("stamina ends in a return or a raise")
@@ -78,13 +71,13 @@ class Registry:
     def versions(self) -> list[Version]:
         """Return all versions, newest first."""
         with self._answering():
-            found = self._client.search_model_versions(f"name = '{self._name}'")
+            found = self._client.search_model_versions(f"name = '{self.name}'")
             return sorted((self._read(v.version) for v in found), key=lambda v: -v.version)
 
     def tagged(self, key: str, value: str) -> list[Version]:
         """Return the versions with a tag."""
         with self._answering():
-            asked = f"name = '{self._name}' and tags.{key} = '{value}'"
+            asked = f"name = '{self.name}' and tags.{key} = '{value}'"
             return [self._read(v.version) for v in self._client.search_model_versions(asked)]
 
     def version(self, which: int | str) -> Version:
@@ -98,7 +91,7 @@ class Registry:
         with self._answering():
             try:
                 if isinstance(which, str) and not which.isdigit():
-                    found = self._client.get_model_version_by_alias(self._name, which)
+                    found = self._client.get_model_version_by_alias(self.name, which)
                     return self._read(found.version)
                 return self._read(int(which))
             except RestException:
@@ -120,15 +113,17 @@ class Registry:
                 artifacts.download_artifacts(
                     artifact_uri=f"{self._logged(version.source)}/bundle",
                     dst_path=folder,
-                    tracking_uri=self._url,
+                    tracking_uri=self.url,
                 )
             )
             return read_files(local)
 
     def challenge(self, version: int) -> None:
-        """Let ``challenger`` point to ``version``."""
+        """Let ``challenger`` point to ``version``; retried like :meth:`register`."""
         with self._answering():
-            self._client.set_registered_model_alias(self._name, CHALLENGER, str(version))
+            for attempt in _attempts():
+                with attempt:
+                    self._client.set_registered_model_alias(self.name, CHALLENGER, str(version))
 
     def promote(self, which: int | str, *, expected: int | None = None) -> Version:
         """Make a version champion.
@@ -171,7 +166,7 @@ class Registry:
         """
         left = self.find(CHAMPION)
         with self._answering():
-            noted = self._client.get_registered_model(self._name).tags.get(PREVIOUS)
+            noted = self._client.get_registered_model(self.name).tags.get(PREVIOUS)
         target = ran_before or (int(noted) if noted else None)
         if left is None or target is None or target == left.version:
             raise InputError("there is no earlier champion to return to; promote a version by name")
@@ -184,38 +179,36 @@ class Registry:
         note = {"who": who, "when": when, "reason": reason, "scope": "paper"}
         with self._answering():
             self._client.set_model_version_tag(
-                self._name, str(version), "gate_override", json.dumps(note, sort_keys=True)
+                self.name, str(version), "gate_override", json.dumps(note, sort_keys=True)
             )
 
     def quarantine(self, version: int, reason: str) -> None:
         """Mark a version so that no alias alone loads it again."""
         with self._answering():
-            self._client.set_model_version_tag(
-                self._name, str(version), "quarantined", reason[:500]
-            )
+            self._client.set_model_version_tag(self.name, str(version), "quarantined", reason[:500])
 
     def page(self, version: int) -> str:
         """Return the URL of a version's page."""
-        return f"{self._url}/#/models/{self._name}/versions/{version}"
+        return f"{self.url}/#/models/{self.name}/versions/{version}"
 
     def file_page(self, version: Version, name: str) -> str:
         """Return the URL where MLflow shows a file of a version's run."""
         with self._answering():
             experiment = self._client.get_run(version.run_id).info.experiment_id
-        return f"{self._url}/#/experiments/{experiment}/runs/{version.run_id}/artifacts/{name}"
+        return f"{self.url}/#/experiments/{experiment}/runs/{version.run_id}/artifacts/{name}"
 
     def _register(self, package: Package) -> Version:
         sha = package.bundle_sha256
         self._ensure_model()
         existing = self._client.search_model_versions(
-            f"name = '{self._name}' and tags.bundle_sha256 = '{sha}'"
+            f"name = '{self.name}' and tags.bundle_sha256 = '{sha}'"
         )
         if existing:
             return self._read(max(int(v.version) for v in existing))
         run_id, experiment = self._run(package)
         model_id = self._logged_model(package, run_id, experiment)
         created = self._client.create_model_version(
-            self._name,
+            self.name,
             source=f"models:/{model_id}",
             run_id=run_id,
             tags={**package.tags, "bundle_sha256": sha},
@@ -227,7 +220,7 @@ class Registry:
 
     def _ensure_model(self) -> None:
         try:
-            self._client.get_registered_model(self._name)
+            self._client.get_registered_model(self.name)
         except RestException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
@@ -236,7 +229,7 @@ class Registry:
     def _create_model(self) -> None:
         try:
             self._client.create_registered_model(
-                self._name, description="Tribar: aliases challenger (gate) and champion (a person)"
+                self.name, description="Tribar: aliases challenger (gate) and champion (a person)"
             )
         except RestException as error:  # another training was faster
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
@@ -267,7 +260,7 @@ class Registry:
     def _logged_model(self, package: Package, run_id: str, experiment: str) -> str:
         """Upload the model's folder: MLmodel, code, bundle."""
         logged = self._client.create_logged_model(
-            experiment, name=self._name, source_run_id=run_id, model_type="tribar bundle"
+            experiment, name=self.name, source_run_id=run_id, model_type="tribar bundle"
         )
         with TemporaryDirectory() as folder:
             _model_folder(Path(folder), package, run_id=run_id, model_id=logged.model_id)
@@ -283,12 +276,12 @@ class Registry:
         return str(logged.model_id)
 
     def _move_champion(self, chosen: Version, expected: int | None) -> Version:
-        with self._answering(), alone(self._url, self._name):
-            move_champion(self._client, self._name, chosen.version, expected)
+        with self._answering(), alone(self.url, self.name):
+            move_champion(self._client, self.name, chosen.version, expected)
             return self._read(chosen.version)
 
     def _read(self, number: int | str) -> Version:
-        found: ModelVersion = self._client.get_model_version(self._name, str(number))
+        found: ModelVersion = self._client.get_model_version(self.name, str(number))
         aliases = [a for a, v in self._aliases().items() if v == int(found.version)]
         metrics: dict[str, float] = {}
         if found.run_id:
@@ -304,7 +297,7 @@ class Registry:
         )
 
     def _aliases(self) -> dict[str, int]:
-        model = self._client.get_registered_model(self._name)
+        model = self._client.get_registered_model(self.name)
         return {alias: int(version) for alias, version in model.aliases.items()}
 
     def _logged(self, source: str) -> str:
@@ -316,12 +309,17 @@ class Registry:
         try:
             yield
         except RestException as error:
-            raise InputError(f"MLflow at {self._url} refused: {_first_line(error)}") from None
+            raise InputError(f"MLflow at {self.url} refused: {_first_line(error)}") from None
         except MlflowException as error:
             raise InputError(
-                f"MLflow at {self._url} does not answer ({_first_line(error)}); "
-                "start it (tribar up) and run the command again: nothing is lost"
+                f"MLflow at {self.url} does not answer ({_first_line(error)}); "
+                "start it (tribar up) and try again: nothing is lost"
             ) from None
+
+
+def _attempts() -> Iterable[stamina.Attempt]:
+    """Return tries over about a minute: the end of a long run outlasts a server's restart."""
+    return stamina.retry_context(on=MlflowException, attempts=8, timeout=60.0, wait_initial=1.0)
 
 
 def _model_folder(folder: Path, package: Package, *, run_id: str, model_id: str) -> None:

@@ -69,8 +69,11 @@ def write_json(file: Path | None, result: Mapping[str, Any] | Sequence[Any]) -> 
         raise InputError(f"--json: cannot write {file}: {error.strerror}") from None
 
 
+WORD_MAX = 12  # characters: a longer word may be broken where the terminal is narrow
+
+
 def table(title: str, columns: Iterable[str], rows: Iterable[Sequence[object]]) -> Table:
-    """Return a table; numbers are right-aligned."""
+    """Return a table; numbers are right-aligned, and only cells of several words are wrapped."""
     rows, columns = list(rows), list(columns)
     shown = Table(
         title=title or None,
@@ -83,11 +86,14 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Sequence[object]]) 
         cells = [row[index] for row in rows if row[index] not in {None, ""}]
         is_number = bool(cells) and all(isinstance(cell, int | float) for cell in cells)
         is_last = index == len(columns) - 1
+        words = [len(word) for cell in cells for word in str(cell).split()]  # their lengths
+        may_wrap = is_last or len(words) > len(cells)
         shown.add_column(
             column,
             justify="right" if is_number else "left",
-            no_wrap=not is_last,
-            overflow="fold" if is_last else "ellipsis",
+            no_wrap=not may_wrap,
+            overflow="fold" if may_wrap else "ellipsis",
+            min_width=None if is_last else min(max(words, default=0), WORD_MAX),
         )
     for row in rows:
         shown.add_row(*(_cell(value) for value in row))

@@ -149,7 +149,7 @@ def ledger(*, json: JsonFile = None) -> int:
         (
             e["number"],
             instant(e["time_ms"]),
-            e["recipe"],
+            e["recipe"][:8],
             e["tier"],
             e["attempt"],
             e["model_key"],

@@ -40,6 +40,7 @@ HEADLINES: Final = {
     "return": ("oos_model_return_total", ".1%"),
     "AUC": ("test_auc", ".3f"),
 }
+MARKS: Final = {"gate_override": "overridden", "quarantined": "quarantined"}
 LARGEST: Final = 1e6  # a figure beyond it is an error of somebody's, and would break the table
 
 
@@ -153,7 +154,7 @@ def models(*, json: JsonFile = None) -> int:
     if not versions:
         out.print("There is no version yet. Train one with [bold]tribar retrain[/].")
         return 0
-    columns = ("version", "alias", "gate", *HEADLINES, "days", "until", "symbols")
+    columns = ("version", "alias", "gate", *HEADLINES, "trained on", "symbols")
     rows = [version_row(version) for version in versions]
     out.print(table("", columns, rows))
     return 0
@@ -234,15 +235,16 @@ def version_row(version: Version) -> tuple[object, ...]:
     """Return a version's line of the list; what it does not say is None, and printed as such."""
     tags, ended = version.tags, version.tags.get("training_end_ms", "")
     days = tags.get("training_days", "")
+    span = [f"{days} d"] if days.isdigit() else []
+    span += [f"to {instant(int(ended))[:10]}"] if ended.isdigit() else []
     figures = (_figure(version.metrics.get(name), how) for name, how in HEADLINES.values())
     return (
         str(version.version),
         ", ".join(version.aliases),
-        version.gate + (" (overridden)" if tags.get("gate_override") else ""),
+        ", ".join((version.gate, *(word for tag, word in MARKS.items() if tags.get(tag)))),
         *figures,
-        days if days.isdigit() else None,
-        instant(int(ended))[:10] if ended.isdigit() else None,
-        tags.get("symbols"),
+        " ".join(span) or None,
+        tags.get("symbols", "").replace(",", ", ") or None,
     )
 
 
@@ -256,17 +258,17 @@ def _show_training(outcome: Outcome) -> None:
     registered, judged = outcome.result["register"], outcome.result["gate"]
     words = {(True, True): "yes", (True, False): "NO"}
     rows = [
-        (
-            c["name"],
-            c["value"],
-            c["threshold"],
-            words.get((c["binding"], c["passed"]), "reported"),
-            c["reason"],
-        )
+        (c["name"], c["value"], c["threshold"], words.get((c["binding"], c["passed"]), "reported"))
         for c in judged["criteria"]
     ]
     out.print()
-    out.print(table("The gate", ("criterion", "value", "threshold", "passed", "why"), rows))
+    out.print(table("The gate", ("criterion", "value", "threshold", "passed"), rows))
+    reasons = [c["reason"] for c in judged["criteria"] if c["binding"] and not c["passed"]]
+    if reasons:
+        out.print("Refused, because")
+        for reason in reasons:
+            out.print(f"- {reason}")
+        out.print()
     version, gate = registered["version"], registered["gate"]
     out.print(f"Version {version} of {registered['name']}: gate {gate}. {registered['page']}")
     if gate == "passed":

@@ -186,7 +186,7 @@ def made_of(story: Story) -> str:
             for line in row
         ),
         *(
-            (symbol, "masked", f"{count:,} labels cross a gap and are not used")
+            (symbol, "masked", f"labels that cross a gap and are not used: {count:,}")
             for symbol, count in data.get("dropped_labels", {}).items()
         ),
     ]

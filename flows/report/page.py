@@ -112,18 +112,21 @@ def _gate(story: Story) -> str:
         sign = ("yes", "✓") if c["passed"] else ("no", "✗")
         sign = sign if c["binding"] else ("quiet", "·")
         value, threshold = (nan if c[k] is None else float(c[k]) for k in ("value", "threshold"))
+        asked = number(threshold)
         rows.append(
             [
                 Html(f'<b class="{sign[0]}">{sign[1]}</b>'),
                 c["name"],
                 number(value),
-                Figure(f"{WAYS.get(c.get('way', ''), '')} {number(threshold)}"),
+                Figure(
+                    f"{WAYS.get(c.get('way', ''), '')} {asked}" if c["binding"] else f"({asked})"
+                ),
                 c["reason"],
             ]
         )
     lead = (
         "Each line marked ✓ or ✗ must hold. Those with a dot are shown beside: they say "
-        "something, but cannot decide."
+        "something, but cannot decide; in brackets what is usually asked of them."
     )
     names = ("", "criterion", "value", "needed", "in words")
     return section("The gate, line by line", lead, table(names, rows))

@@ -220,7 +220,10 @@ def search_figure(scores: Sequence[float], sobol: Sequence[bool]) -> bytes:
         judged = score > -9.0
         floor = float(score[judged].min()) - 0.5 if judged.any() else -1.0
         held = np.where(judged, score, floor)
-        for flag, color, name in ((drawn, ORANGE, "Sobol points"), (~drawn, BLUE, "adaptive")):
+        for flag, color, name in (
+            (drawn, ORANGE, "Sobol points"),
+            (~drawn, BLUE, "written recipe, adaptive"),
+        ):
             at = flag & judged
             axes.scatter(number[at], held[at], color=color, s=34, label=name, zorder=3)
         if (~judged).any():

@@ -8,6 +8,8 @@ from functools import cache
 
 import numpy as np
 import pytest
+import stamina
+from mlflow.exceptions import MlflowException
 
 from executor.core.bundle import bundle_sha256, unpack
 from executor.core.manifest import canonical
@@ -175,6 +177,30 @@ def test_killed_after_any_change_a_registration_ends_in_one_version_and_moves_no
     assert killed[-1] == "set_registered_model_alias"
     assert [v.version for v in registry.versions()] == list(range(last.version, 0, -1))
     assert last.version == len(killed) + 1
+
+
+class Restarting:
+    """MLflow's client while the server comes back: the first calls find nobody."""
+
+    def __init__(self, client, times):
+        self._client, self.left = client, times
+
+    def __getattr__(self, name):
+        if self.left:
+            self.left -= 1
+            raise MlflowException("connection refused")
+        return getattr(self._client, name)
+
+
+def test_a_server_that_comes_back_in_time_is_asked_again(registry):
+    registry._client = Restarting(registry._client, 3)
+    with stamina.set_testing(True, attempts=8):
+        version = registered(registry, made_bundle(seed=90))
+    assert (version.version, registry._client.left) == (1, 0)
+    assert registry.version(1).aliases == ("challenger",)
+    registry._client.left = 8
+    with stamina.set_testing(True, attempts=8), pytest.raises(InputError, match="nothing is lost"):
+        registry.challenge(1)
 
 
 def test_promotion_is_compare_and_set(registry):

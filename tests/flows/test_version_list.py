@@ -25,7 +25,7 @@ WHOLE = Version(
 
 def shown(versions, width=80):
     console = Console(width=width, record=True, file=StringIO())
-    columns = ("version", "alias", "gate", *HEADLINES, "days", "until", "symbols")
+    columns = ("version", "alias", "gate", *HEADLINES, "trained on", "symbols")
     console.print(table("", columns, [version_row(v) for v in versions]))
     return console.export_text()
 
@@ -33,13 +33,32 @@ def shown(versions, width=80):
 def test_a_version_says_its_coverage_gate_and_figures():
     text = shown([WHOLE])
     line = next(row for row in text.splitlines() if "champion" in row)
-    assert "…" not in text  # nothing is cut short on a terminal of 80 columns
-    for word in ("3", "champion", "passed", "0.50", "50.0%", "638", "2025-09-30"):
+    for word in ("3", "champion", "passed", "0.50", "50.0%", "638 d", "AAAUSDT,"):
         assert word in line
 
 
+def test_no_word_is_broken_or_cut_on_a_terminal_of_80_columns():
+    """A version with both aliases that runs by an override says the most."""
+    tags = {**WHOLE.tags, "gate": "refused", "gate_override": "{}", "quarantined": "lost"}
+    full = Version(version=4, aliases=("challenger", "champion"), tags=tags, metrics=WHOLE.metrics)
+    words = shown([WHOLE, full]).split()
+    for word in (
+        "challenger,",
+        "champion",
+        "refused,",
+        "overridden,",
+        "quarantined",
+        "2025-09-30",
+        "BBBUSDT",
+    ):
+        assert word in words
+    assert not any("…" in word for word in words)
+
+
 TAGS = st.dictionaries(
-    st.sampled_from(["gate", "symbols", "training_days", "training_end_ms", "gate_override"]),
+    st.sampled_from(
+        ["gate", "symbols", "training_days", "training_end_ms", "gate_override", "quarantined"]
+    ),
     st.sampled_from(["", "passed", "n/a", "638", "-1", "1759190400000", "None"]),
 )
 METRICS = st.dictionaries(
