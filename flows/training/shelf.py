@@ -24,7 +24,15 @@ from flows.research.market import Dataset, Market
 from flows.research.table import Room
 from flows.versions import ROOT, read_files, write_files
 
-CODE = ("features", "executor/core", "flows/research")
+# What results come of; not what shows them, stores candles or starts programs.
+CODE = (
+    "features",
+    "executor/core",
+    "flows/research",
+    "flows/training",
+    "flows/calibration",
+    "flows/dataset.py",
+)
 COLUMNS = ("open_ms", "open", "high", "low", "close", "volume")
 KEY_LENGTH = 16
 
@@ -38,8 +46,9 @@ def key_of(parts: Mapping[str, Any]) -> str:
 def code_version() -> str:
     """Return a hash of the source that results depend on."""
     digest = hashlib.sha256()
-    for folder in CODE:
-        for path in sorted((ROOT / folder).rglob("*.py")):
+    for name in CODE:
+        place = ROOT / name
+        for path in [place] if place.is_file() else sorted(place.rglob("*.py")):
             digest.update(path.relative_to(ROOT).as_posix().encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()
