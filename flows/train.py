@@ -71,7 +71,7 @@ def train(dataset_key: str, study_name: str, joins: int | None = None) -> dict[s
     log.info("training the point of trial %d of %d", best.number, len(records))
     trained = train_model(data, recipe, terms, machine(settings))
     for symbol, count in trained.samples.dropped.items():
-        log.info("%s: %d labels are not used, a bar is missing inside their span", symbol, count)
+        log.info("%s: labels not used, for want of a bar inside their span: %d", symbol, count)
     evidence = evaluate_model(trained, data, terms.judged_ms)
     origin = _origin(facts, terms.seed)
     draft = pack(draft_manifest(data, trained, evidence, origin), parts(trained))

@@ -1,10 +1,13 @@
 """A symbol is onboarded: trained by the version's recipe, judged alone, joined; no other moves."""
 
+import json
+
 import pytest
 
 from executor.core.bundle import MANIFEST, unpack
 from features.errors import InputError
 from flows import train as train_module
+from flows.cli import run
 from flows.dataset import dataset
 from flows.gate import gate
 from flows.lake.store import Lake
@@ -71,6 +74,15 @@ def test_onboarding_through_the_flows(project, mlflow_url):
     assert joined_recipe(load_settings(), joined["version"]) == recipe
     assert registry.version("challenger").tags["symbols"] == ",".join(SYMBOLS)
     assert model.manifest["joined"]["added"] == [SYMBOLS[2]]
+    # The newest judged model, asked for by the command: it is a version already, and stays one.
+    assert run(["register", "--json", str(project / "again.json")]) == 0
+    assert json.loads((project / "again.json").read_text())["version"] == joined["version"]
+    assert registry.version("challenger").version == joined["version"]
+
+
+def test_there_is_nothing_to_register_before_a_training(project, capsys):
+    assert run(["register"]) == 2
+    assert "train one with tribar retrain" in capsys.readouterr().err
 
 
 def test_a_shared_model_is_not_onboarded_to(project, monkeypatch):
