@@ -9,6 +9,7 @@ is given back where that is possible, and one line says why it ended.
 import asyncio
 import secrets
 import signal
+import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from stamina.instrumentation import set_on_retry_hooks
 
 from executor.clock import Clock
 from executor.core.contract import Keys, Status
@@ -27,7 +29,7 @@ from executor.health.server import HealthServer
 from executor.journal.backup import Backups, Plan, Sources
 from executor.journal.codec import encode
 from executor.journal.store import Journal
-from executor.lease.lease import FileLock, Lease
+from executor.lease.lease import INSTANCE, FileLock, Lease
 from executor.operations import Operations
 from executor.session import Session
 from executor.settings.settings import CONFIG_NAME, Settings
@@ -38,7 +40,6 @@ from features.errors import InputError
 
 STANDBY_POLL_S: Final = 0.5
 DRAIN_S: Final = 9.0
-INSTANCE: Final = "instance"
 CONFIG: Final = "config_hash"
 LEASE_KNOWN: Final = "lease_known"
 JOURNAL_EXIT: Final = 74
@@ -81,6 +82,7 @@ class App:
     async def run(self) -> int:
         """Run until SIGTERM or SIGINT; return the exit code."""
         stop = asyncio.Event()
+        set_on_retry_hooks([])  # `calls` counts what is asked again, and says what failed for good
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
@@ -191,7 +193,7 @@ class App:
         """Return the lease, in the name of this journal whichever process holds it."""
         owner = journal.meta(INSTANCE)
         if owner is None:
-            owner = secrets.token_hex(8)
+            owner = f"{socket.gethostname()}-{secrets.token_hex(4)}"
             journal.set_meta(INSTANCE, owner)
         keys = Keys(self._settings.redis.prefix)
         return Lease(
@@ -215,12 +217,12 @@ class App:
                 journal.set_meta(LEASE_KNOWN, str(known))
             if held:
                 return
-            waits_for = f"waiting for Redis, there is no lease without it: {lease.problem}"
-            if lease.reachable and lease.holder.endswith(":"):
-                waits_for = "waiting: Redis forgot who holds the lease; it must run out"
-            elif lease.reachable:
-                waits_for = f"standing by: {lease.holder} holds the lease"
-            self._step(waits_for)
+            who = (
+                "standing by"
+                if lease.reachable
+                else "waiting for Redis, there is no lease without it"
+            )
+            self._step(f"{who}: {lease.absence()}")
             await self._clock.sleep(STANDBY_POLL_S)
 
     def _step(self, text: str) -> None:

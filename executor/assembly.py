@@ -118,9 +118,19 @@ class Assembly:
             interval_ms=settings.redis.heartbeat_interval_ms,
             holds_lease=self.holds_lease,
         )
-        self.lockstep: Lockstep | None = None
-        if settings.feed.acknowledge_url:
-            self.lockstep = Lockstep(settings.feed.acknowledge_url, settings.feed.client, clock)
+        self.lockstep = self._make_lockstep()
+
+    def _make_lockstep(self) -> Lockstep | None:
+        """Make what tells an accelerated market that a close is done, where there is one."""
+        feed = self._settings.feed
+        if not feed.acknowledge_url:
+            return None
+        return Lockstep(
+            feed.acknowledge_url,
+            feed.client,
+            self._clock,
+            is_wanted=lambda: not self.inbox.empty(),
+        )
 
     def holds_lease(self) -> bool:
         """Say whether the lease is ours now."""
@@ -262,6 +272,7 @@ class Assembly:
         """Take what the sockets bring, in order of arrival."""
         if isinstance(event, Subscribed):
             known = self.account_subscribed if event.private else self.candles_subscribed
+            self.venue.lost_streams.pop("account" if event.private else "candles", None)
             if known.is_set() and not event.private and self.has_feed:
                 self.feed.refresh()
             known.set()

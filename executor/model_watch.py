@@ -80,6 +80,7 @@ class ModelWatch:
         """Remember since when a version trades; the same one again goes on counting."""
         version, _ = self._since()
         if event.version != version:
+            self._condemned.discard(event.version)  # who promotes it again gives it a new trial
             since = json.dumps([event.version, event.time_ms])
             self._journal.set_meta(SINCE, since)
 
@@ -131,5 +132,5 @@ class ModelWatch:
         return None
 
     def _say(self, code: NoticeCode, text: str, time_ms: int) -> None:
-        log.warning("model_watch", code=str(code), text=text)
+        log.info("model_watch", code=str(code), text=text)
         self._tell(Notice(code=code, symbol="", text=text, time_ms=time_ms))

@@ -107,7 +107,10 @@ class Operations:
             text = self._overview.problem or repr(error)
             self.alerts.tell(Alert(level=Level.CRITICAL, code="died", text=text))
         else:
-            said = Alert(level=Level.INFO, code="stopped", text="stopped by request")
+            held = len(self._overview.positions())
+            left = f"; {held} positions stay, their stops rest at the exchange" if held else ""
+            text = f"stopped by request{left}"
+            said = Alert(level=Level.INFO, code="stopped", text=text)
             self.alerts.tell(said)
         if self.alerts.configured and not await self.alerts.flush(FLUSH_S):
             log.warning("alerts_not_sent", waiting=self.alerts.waiting)

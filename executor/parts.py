@@ -6,7 +6,7 @@ through the trader's queue.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from executor.core.params import Params
 from executor.core.state import TradingState
@@ -36,4 +36,5 @@ class Parts:
     calls: Calls | None = None
     state: TradingState | None = None
     params: Params | None = None
+    lost_streams: dict[str, str] = field(default_factory=dict)
     backlog: Callable[[], tuple[int, int]] = _nothing_waits

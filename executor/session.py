@@ -59,6 +59,7 @@ class Session:
         self._trading: asyncio.Task[None] | None = None
         overview.parts.lease, overview.parts.loader = lease, made.loader
         overview.parts.calls = made.venue.calls
+        overview.parts.lost_streams = made.venue.lost_streams
         overview.market_finished = made.market_finished
 
     async def start(self, tasks: asyncio.TaskGroup, supervisor: Supervisor) -> None:

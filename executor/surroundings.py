@@ -27,6 +27,7 @@ from executor.trader import Item, Trader, is_trade_or_command
 from executor.venue.adapter import Venue
 
 FLAT_PAUSE_S: Final = 2.0
+LOOK_S: Final = 20.0
 
 
 class Surroundings:
@@ -147,6 +148,14 @@ class Surroundings:
         self._flat_asked_at = now
         return True
 
+    async def _look(self) -> None:
+        """Compare with the venue; one that is away must not keep the trader from a kill."""
+        try:
+            async with asyncio.timeout(LOOK_S):
+                await self._reconciler.ask()
+        except TimeoutError:
+            self._reconciler.nudge(False)
+
     async def quiet(self, close_ms: int) -> None:
         """Nothing is left to do: tune if it is due, and let an accelerated market go on."""
         state = self._trader.state
@@ -159,6 +168,6 @@ class Surroundings:
         if self._lockstep is None or not self._listening():
             return
         if self._reconciler.due:
-            await self._reconciler.ask()
+            await self._look()
         if self._inbox.empty() and not self._orders.in_flight:
             await self._lockstep.acknowledge(close_ms, self._trader.openings)

@@ -7,6 +7,7 @@ Rule: an event that cannot be journaled ends the process; a start is the way to 
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from typing import Final
 import structlog
 
 from executor.clock import Clock
-from executor.core.contract import CommandName, NoticeCode, Verdict
+from executor.core.contract import ALERTING, CommandName, NoticeCode, Verdict
 from executor.core.events import (
     BarClosed,
     Command,
@@ -336,7 +337,8 @@ def _log(outcome: Outcome) -> None:
     for trade in outcome.trades:
         log.info("trade", symbol=trade.symbol, pnl=round(trade.pnl, 4), reason=trade.reason)
     for notice in outcome.notices:
-        log.warning("notice", code=notice.code, symbol=notice.symbol, text=notice.text)
+        level = logging.WARNING if notice.code in ALERTING else logging.INFO
+        log.log(level, "notice", code=notice.code, symbol=notice.symbol, text=notice.text)
 
 
 def is_trade_or_command(event: Event, outcome: Outcome) -> bool:

@@ -31,9 +31,10 @@ OBEYED: Final = frozenset({"taken", "done"})
 async def check(settings: Settings) -> int:
     """Print the health of a running executor; 0 when healthy, else 1."""
     code, body = await _ask(settings, "GET", "/health")
-    reasons = "; ".join(body.get("reasons", [])) if body else "it does not answer"
-    word = body.get("status", "") if body else ""
-    print(f"{word} {reasons}".strip())  # noqa: T201 - the answer
+    if body is None:
+        return _fail(_nobody(settings, code))
+    reasons = "; ".join(body.get("reasons", []))
+    print(f"{body.get('status', '')} {reasons}".strip())  # noqa: T201 - the answer
     return 0 if code == 200 else 1
 
 
@@ -41,8 +42,7 @@ async def status(settings: Settings) -> int:
     """Print what a running executor says of itself."""
     code, body = await _ask(settings, "GET", "/status")
     if code != 200 or body is None:
-        why = ": the token is wrong" if code == 401 else ""
-        return _fail(f"no executor answers at {_address(settings)}{why}")
+        return _fail(_nobody(settings, code))
     print(orjson.dumps(body, option=orjson.OPT_INDENT_2).decode())  # noqa: T201 - the answer
     return 0
 
@@ -68,15 +68,30 @@ async def command(
     token = settings.control.token.get_secret_value()
     if token:
         body[SIGNATURE] = signature(body, token)
+    trouble = ""
     try:
         answers = await _by_redis(settings, body)
     except (RedisError, OSError, TimeoutError) as error:
-        if not token:
-            return _fail(f"Redis does not answer: {error}")
+        trouble, answers = f"{name} was not given: Redis says {error}", []
+    if not answers and token:  # it may be cut off from Redis; the same id is not obeyed twice
         answers = await _by_http(settings, body)
     if not answers:
-        return _fail(f"{name} was given; no executor answered yet")
+        return _fail(_unanswered(settings, name, trouble))
     return 0 if answers[-1]["verdict"] in OBEYED else 1
+
+
+def _unanswered(settings: Settings, name: str, trouble: str) -> str:
+    """Return what became of a command that nobody answered, and what to do next."""
+    if not trouble:
+        later = "at the next start" if name in ALWAYS else "within 5 minutes, not later"
+        text = f"{name} lies in Redis and no executor answered; it is obeyed {later}"
+        return f"{text}. Is one there? tribar-executor status"
+    if settings.control.token.get_secret_value():
+        return f"{trouble}; {_nobody(settings, 0)}"
+    return (
+        f"{trouble}; over HTTP it needs TRIBAR_CONTROL__TOKEN, set for the executor too. "
+        "SIGTERM stops the process, stops stay at the exchange"
+    )
 
 
 async def _by_redis(settings: Settings, body: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -103,9 +118,8 @@ async def _answers(
     """Wait for the answers to one command: the holder's, and after a kill how it ended."""
     found: list[dict[str, Any]] = []
     elsewhere: list[dict[str, Any]] = []
-    patience_s = ANSWER_S + (FLAT_S if name in ALWAYS else 0.0)
     try:
-        async with asyncio.timeout(patience_s):
+        async with asyncio.timeout(ANSWER_S) as patience:
             while not _is_over(found, name):
                 reply: Any = await redis.xread({stream: cursor}, count=100)
                 for _, entries in reply:
@@ -117,6 +131,9 @@ async def _answers(
                         (elsewhere if said["verdict"] == "elsewhere" else found).append(said)
                         if said["verdict"] != "elsewhere":
                             _show(said)
+                            # Somebody is there: how a kill ends is worth waiting for.
+                            now = asyncio.get_running_loop().time()
+                            patience.reschedule(now + FLAT_S + ANSWER_S)
                 await asyncio.sleep(0.1)
     except TimeoutError:
         pass
@@ -145,6 +162,16 @@ async def _by_http(settings: Settings, body: Mapping[str, Any]) -> list[dict[str
 
 def _show(answer: Mapping[str, Any]) -> None:
     print(f"{answer['verdict']}: {answer['text']}", flush=True)  # noqa: T201 - the answer
+
+
+def _nobody(settings: Settings, code: int) -> str:
+    """Return why nothing was learned, and what to look at."""
+    if code == 401:
+        return f"{_address(settings)} asks for the token: set TRIBAR_CONTROL__TOKEN"
+    return (
+        f"no executor answers at {_address(settings)}; start it (tribar-executor run), or set "
+        "TRIBAR_HEALTH__HOST and _PORT to where it is"
+    )
 
 
 def _fail(text: str) -> int:

@@ -312,7 +312,8 @@ def _set_adaptive(state: TradingState, command: Command, draft: Draft) -> None:
     state.tuning.adaptive.update(values)
     state.signal_params = tuned(state.signal_params, values)
     said = ", ".join(f"{name}={value:g}" for name, value in sorted(values.items()))
-    draft.notice(NoticeCode.PARAMS_ADOPTED, "", f"set by hand: {said}", command.time_ms)
+    text = f"set by {command.who or 'hand'}: {said}"
+    draft.notice(NoticeCode.PARAMS_ADOPTED, "", text, command.time_ms)
 
 
 def _on_history(state: TradingState, event: HistoryLoaded) -> None:

@@ -72,7 +72,7 @@ class AlertRules:
         self._overview = overview
         self._alerts = alerts
         self._clock = clock
-        self._open: set[str] = set()
+        self._open: dict[str, str] = {}
         self._refusal = ""
         self._held_lease = False
         self._is_running = False
@@ -103,11 +103,10 @@ class AlertRules:
                 level, text = found
                 if code not in self._open:
                     self._alerts.forget(code)
-                self._open.add(code)
+                self._open[code] = text
                 self._alerts.tell(Alert(level=level, code=code, text=text))
             elif code in self._open:
-                self._open.discard(code)
-                text = f"{code}: passed"
+                text = f"no longer: {self._open.pop(code)}"
                 self._tell_event(Level.INFO, f"{code}_passed", text)
         self._model_kept_out()
         self._running()
@@ -172,6 +171,9 @@ class AlertRules:
             f"{f'model {version}' if version else 'no model, so nothing is entered'}; "
             f"{held} positions held, {state.trade_count if state is not None else 0} trades so far"
         )
+        judged = overview.judge()
+        shut = [f"halted: {judged.halted}"] if judged.halted else []
+        text = "; but ".join([text, *shut, *judged.held_back])
         self._tell_event(Level.INFO, "running", text)
 
     def _balance(self) -> Condition | None:
@@ -223,8 +225,7 @@ class AlertRules:
         self._held_lease = self._held_lease or held
         if held or not self._held_lease:
             return None
-        holder = f"; {lease.holder} holds it" if lease.holder else ""
-        return Level.CRITICAL, f"the lease is lost{holder}: orders cannot be signed"
+        return Level.CRITICAL, f"the lease is lost, {lease.absence()}: orders cannot be signed"
 
     def _unprotected(self) -> Condition | None:
         state = self._overview.parts.state

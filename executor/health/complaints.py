@@ -5,6 +5,7 @@ thresholds of the settings. Never acts on one. Rule: a line begins with the part
 holds the figure that made it; nothing is found twice.
 """
 
+from executor.clock import iso
 from executor.parts import Parts
 from executor.settings.settings import Settings
 from executor.venue.breaker import Circuit
@@ -23,7 +24,7 @@ def critical(
     """Return what makes a running process unhealthy."""
     reasons = []
     if parts.lease is not None and not parts.lease.remaining_ms():
-        reasons.append("lease: not held; orders cannot be signed")
+        reasons.append(f"lease: not held ({parts.lease.absence()}); orders cannot be signed")
     feed = parts.feed
     if feed is not None and market_open and feed.silent_ms > stale_after_ms(settings, parts):
         reasons.append(f"data: no candle for {feed.silent_ms // 1000} s")
@@ -55,9 +56,31 @@ def warnings(settings: Settings, parts: Parts, vitals: Vitals, memory_mb: float)
             reasons.append("model: none; no entries")
         untold = loader.quarantine.untold()
         reasons += [f"registry: version {v} is not tagged as quarantined yet" for v in untold]
+    lost = sorted(parts.lost_streams.items())
+    reasons += [f"venue: the stream of {name} is lost: {why}" for name, why in lost]
     if parts.reconciler is not None and parts.reconciler.problem:
         reasons.append(f"venue: {parts.reconciler.problem}")
     return reasons + _figures(settings, parts, vitals, memory_mb)
+
+
+def held_back(parts: Parts) -> list[str]:
+    """Return what holds entries back although nothing is wrong, and until when."""
+    if parts.state is None:
+        return []
+    guard, now_ms, found = parts.state.guard, parts.state.close_ms, []
+    if guard.paused:
+        found.append("entries: paused until a resume")
+    if guard.daily_latched:
+        found.append("entries: none after the daily loss until the next UTC day or a reset")
+    if guard.cool_until_ms > now_ms:
+        until = iso(guard.cool_until_ms)
+        found.append(f"entries: none after losses in a row until {until}")
+    if guard.performance_until_ms > now_ms:
+        until = iso(guard.performance_until_ms)
+        found.append(f"entries: none after poor trades until {until}")
+    often = sorted(guard.repeated_latched)
+    found += [f"entries: none of {s}, entered too often in a day, until a reset" for s in often]
+    return found
 
 
 def _figures(settings: Settings, parts: Parts, vitals: Vitals, memory_mb: float) -> list[str]:

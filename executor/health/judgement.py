@@ -12,12 +12,16 @@ from executor.core.contract import Status
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """Findings of one moment; ``halted`` says which latch is shut, "" where none is."""
+    """Findings of one moment; ``halted`` says which latch is shut, "" where none is.
+
+    ``held_back`` says what keeps entries back although nothing is wrong; it changes no level.
+    """
 
     phase: Status
     critical: tuple[str, ...]
     warnings: tuple[str, ...]
     memory_mb: float
+    held_back: tuple[str, ...] = ()
     halted: str = ""
     is_paused: bool = False
     is_optimizing: bool = False
@@ -50,5 +54,5 @@ class Judgement:
     @property
     def reasons(self) -> list[str]:
         """Return everything found, the worst first."""
-        halted = [f"halted: {self.halted}"] if self.halted else []
-        return [*self.critical, *halted, *self.warnings]
+        halted = [f"halted: {self.halted}; until a reset"] if self.halted else []
+        return [*self.critical, *halted, *self.warnings, *self.held_back]

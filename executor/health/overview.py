@@ -76,6 +76,7 @@ class Overview:
             critical=tuple(self._critical()),
             warnings=tuple(complaints.warnings(self.settings, self.parts, self.vitals, memory_mb)),
             memory_mb=memory_mb,
+            held_back=tuple(complaints.held_back(self.parts)),
             halted=(guard.killed or guard.halted) if guard is not None else "",
             is_paused=guard is not None and guard.paused,
             is_optimizing=self.is_optimizing(),
@@ -92,9 +93,9 @@ class Overview:
         """Return what makes the process unhealthy: each a reason for 503."""
         if self.phase is not Status.RUNNING:
             return [f"{self.phase.lower()}: {self.problem or self.step}"]
-        reasons = [f"redis: {self.redis_problem or 'nothing is published yet'}"]
-        if self.redis_ok or not self.redis_wanted:
-            reasons = []
+        reasons = []
+        if self._redis_is_lost():
+            reasons.append(f"redis: {self.redis_problem or 'nothing is published yet'}")
         market_open = not (self.settings.feed.acknowledge_url and self.market_finished())
         return reasons + complaints.critical(
             self.settings,
@@ -103,6 +104,12 @@ class Overview:
             self.clock.monotonic(),
             market_open=market_open,
         )
+
+    def _redis_is_lost(self) -> bool:
+        """Say whether the window is shut; who does not hold the lease has nothing to publish."""
+        lease = self.parts.lease
+        elsewhere = lease is not None and lease.reachable and not lease.remaining_ms()
+        return self.redis_wanted and not self.redis_ok and not elsewhere
 
     def late_components(self) -> list[str]:
         """Return the names of the tasks that show no life."""

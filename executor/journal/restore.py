@@ -10,9 +10,11 @@ import gzip
 import hashlib
 import json
 import shutil
+import sqlite3
 import tarfile
 import tempfile
 import zlib
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +22,7 @@ import aiohttp
 
 from executor.errors import JournalError
 from executor.journal.backup import CONFIG, JOURNAL, MANIFEST, MODELS, Sources, check_database, kept
-from executor.lease.lease import FileLock
+from executor.lease.lease import INSTANCE, FileLock
 from features.errors import InputError
 
 SIDES: Final = ("", "-wal", "-shm")
@@ -70,8 +72,17 @@ def restore(backup: Path, target: Sources, *, force: bool = False) -> list[str]:
         try:
             with tempfile.TemporaryDirectory(prefix=".restore-", dir=journal.parent) as place:
                 made_ms = _unpack(backup, Path(place))
+                _rename(Path(place) / JOURNAL)
                 return _put(Path(place), target, made_ms)
-        except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, KeyError) as error:
+        except (
+            OSError,
+            EOFError,
+            zlib.error,
+            tarfile.TarError,
+            sqlite3.Error,
+            ValueError,
+            KeyError,
+        ) as error:
             raise JournalError(f"{backup} cannot be restored: {error}") from error
 
 
@@ -89,6 +100,12 @@ def _unpack(backup: Path, place: Path) -> int:
                 raise JournalError(f"{backup}: {name} is damaged")
     check_database(place / JOURNAL)
     return int(manifest["made_ms"])
+
+
+def _rename(journal: Path) -> None:
+    """Let the copy take a name of its own, lest it takes the lease from an original that lives."""
+    with closing(sqlite3.connect(journal)) as db, db:
+        db.execute("DELETE FROM meta WHERE key = ?", (INSTANCE,))
 
 
 def _put(place: Path, target: Sources, made_ms: int) -> list[str]:

@@ -48,6 +48,7 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
 """
 NEVER: Final = float("-inf")
+INSTANCE: Final = "instance"  # where a journal keeps the name that its processes hold the lease in
 
 
 class Lease:
@@ -78,6 +79,14 @@ class Lease:
         self.reachable = False
         self.problem = ""
         self.holder = ""
+
+    def absence(self) -> str:
+        """Return why the lease is not ours, for people."""
+        if not self.reachable:
+            return f"Redis says {self.problem}" if self.problem else "Redis was not asked yet"
+        if self.holder.endswith(":"):
+            return "Redis forgot who holds it; it must run out first"
+        return f"{self.holder} holds the lease" if self.holder else "it was given back"
 
     def remaining_ms(self) -> int:
         """Return how long the lease is surely ours, 0 when it is not."""

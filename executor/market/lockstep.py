@@ -2,9 +2,12 @@
 
 Decides when a close was acknowledged and what body is posted. Never decides that it is done (the
 trader does). Rule: the same close is posted again until it was answered, so a lost reply cannot
-stop the market; market time is what the closes say, never the clock.
+stop the market, and never in the way of anything else that waits for the trader; market time is
+what the closes say, never the clock.
 """
 
+import logging
+from collections.abc import Callable
 from typing import Final
 
 import aiohttp
@@ -21,7 +24,9 @@ log = structlog.get_logger("lockstep")
 class Lockstep:
     """Posts acknowledgements to one address. ``finished`` once the market has no more bars."""
 
-    def __init__(self, url: str, client: str, clock: Clock) -> None:
+    def __init__(self, url: str, client: str, clock: Clock, is_wanted: Callable[[], bool]) -> None:
+        self._is_wanted = is_wanted
+        self._failing = False
         self._url = url
         self._client = client
         self._clock = clock
@@ -34,12 +39,15 @@ class Lockstep:
         """Say that everything up to ``close_ms`` is done: once, and again when asked again.
 
         ``openings`` counts the pushes of bars whose predecessor was done already: one more is what
-        the market asks with.
+        the market asks with. Where the market is away and the trader is wanted elsewhere it
+        returns, and is called again.
         """
         if close_ms <= self._done_ms and openings == self._openings:
             return
         body = AcknowledgeBody(client=self._client, close_ms=close_ms, openings=True)
         while not await self._post(body):
+            if self._is_wanted():
+                return
             await self._clock.sleep(PAUSE_S)
         self._done_ms, self._openings = max(self._done_ms, close_ms), openings
 
@@ -51,8 +59,14 @@ class Lockstep:
                 reply = await response.json(content_type=None)
                 response.raise_for_status()
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            log.warning("acknowledge_failed", close_ms=body["close_ms"], error=str(error))
+            level = logging.DEBUG if self._failing else logging.WARNING
+            self._failing = True
+            text = str(error) or type(error).__name__
+            log.log(level, "market_does_not_answer", close_ms=body["close_ms"], error=text)
             return False
+        if self._failing:
+            log.info("market_answers_again", close_ms=body["close_ms"])
+        self._failing = False
         self.finished = bool(reply.get("finished")) if isinstance(reply, dict) else False
         return True
 

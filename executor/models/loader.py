@@ -149,8 +149,11 @@ class Loader:
             self.refusal = ""
             return None
         gate = self._judge(version, wanted)
-        files = self._store.get(wanted) or await self._download(version, wanted)
-        bundle = await self._unpack(files, wanted)
+        try:
+            files = self._store.get(wanted) or await self._download(version, wanted)
+            bundle = await self._unpack(files, wanted)
+        except (BundleError, BundleRefused) as error:
+            raise BundleRefused(f"version {version.version}: {error}") from error
         self.accepted.add((wanted, version.version))
         record = self._record(bundle, version.version, gate)
         self._store.put(wanted, files)
@@ -166,8 +169,7 @@ class Loader:
             raise BundleRefused(f"{label} has no tag bundle_sha256; register it with `tribar`")
         if tags.get(TAG, "").lower() not in ("", "false"):
             raise BundleRefused(f"{label} is quarantined ({tags[TAG]}); promote another version")
-        left = self.quarantine.refusal(version.version)
-        if left:
+        if left := self.quarantine.refusal(version.version):
             raise BundleRefused(left)
         gate = tags.get("gate", "")
         if gate == PASSED:
@@ -188,7 +190,7 @@ class Loader:
         unverified = read_manifest(manifest)
         if unverified.info.bundle_sha256 != wanted:
             raise BundleRefused(
-                f"version {version.version}: {MANIFEST} is not what the tag bundle_sha256 says"
+                f"{MANIFEST} is not what the tag bundle_sha256 says; register it again"
             )
         if len(unverified.files) > FILES_MAX:
             raise BundleRefused(f"the manifest names {len(unverified.files)} files")

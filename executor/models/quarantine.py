@@ -80,7 +80,7 @@ class Quarantine:
             self._write()
             return ""
         why = self._why[version]
-        return f"version {version} was left for cause ({why}); promote another version"
+        return f"version {version} is quarantined ({why}); promote another version"
 
     def untold(self) -> list[str]:
         """Return the versions of which MLflow could not be told so far."""

@@ -8,7 +8,7 @@ tree stands). Rule: ccxt's symbols, dictionaries and exceptions do not leave thi
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
@@ -17,7 +17,7 @@ from executor.clock import Clock
 from executor.core.events import FillReceived, FundingPaid, OrderUpdated, VenueSnapshot
 from executor.core.types import CancelIntent, Instrument, OrderIntent, Protect
 from executor.core.universe import Liquidity
-from executor.errors import UnknownOutcomeError
+from executor.errors import RetryableError, UnknownOutcomeError
 from executor.settings.sections import Recovery
 from executor.settings.sections import Venue as VenueSettings
 from executor.venue import rows as venue_rows
@@ -60,6 +60,7 @@ class Venue:
         self.calls = Calls(self._trade.load_time_difference, clock, recovery)
         self._names: dict[str, str] = {}
         self.instruments: dict[str, Instrument] = {}
+        self.lost_streams: dict[str, str] = {}
         self.free_margin = math.inf
 
     async def open(self) -> None:
@@ -283,7 +284,8 @@ class Venue:
     async def watch_candles(self, symbols: Sequence[str], interval: str) -> None:
         """Subscribe to bars; ends only by raising :class:`RetryableError` at a disconnect."""
         names = [self._names[symbol] for symbol in symbols]
-        await venue_streams.watch_candles(self._data, names, list(symbols), interval)
+        watching = venue_streams.watch_candles(self._data, names, list(symbols), interval)
+        await self._watch("candles", watching)
 
     async def unwatch_candles(self, symbols: Sequence[str], interval: str) -> None:
         """Ask for no more bars of ``symbols``; what comes all the same concerns nobody."""
@@ -292,7 +294,16 @@ class Venue:
 
     async def watch_account(self) -> None:
         """Subscribe to orders, executions, positions and wallet, until a disconnect."""
-        await venue_streams.watch_account(self._trade, next(iter(self._names.values())))
+        watching = venue_streams.watch_account(self._trade, next(iter(self._names.values())))
+        await self._watch("account", watching)
+
+    async def _watch(self, name: str, watching: Awaitable[None]) -> None:
+        """Remember why a socket was lost, until whoever hears of its return forgets it."""
+        try:
+            await watching
+        except RetryableError as error:
+            self.lost_streams[name] = str(error)
+            raise
 
     def _price(self, symbol: str, price: float) -> str:
         return _snap(price, self.instruments[symbol].tick)

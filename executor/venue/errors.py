@@ -86,5 +86,9 @@ def _before_sending(error: Exception, ccxt: Any) -> bool:
 
 
 def _shorten(error: Exception) -> str:
-    text = hide(" ".join(str(error).split())) or type(error).__name__
+    said = str(error) or type(error).__name__
+    cause = error.__cause__ or error.__context__
+    if cause is not None and not code_of(error):  # ccxt names the request; why it failed is below
+        said = f"{said}: {cause or type(cause).__name__}"
+    text = hide(" ".join(said.split()))
     return text if len(text) <= 300 else text[:297] + "..."

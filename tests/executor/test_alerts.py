@@ -237,7 +237,7 @@ class Stage:
         self.overview.phase = Status.RUNNING
         parts = self.overview.parts
         parts.state, parts.params = self.desk.state, self.desk.params
-        self.lease: Any = SimpleNamespace(left=20_000, holder="")
+        self.lease: Any = SimpleNamespace(left=20_000, reachable=True, absence=lambda: "b holds it")
         self.lease.remaining_ms = lambda: self.lease.left
         self.feed = SimpleNamespace(silent_ms=0)
         self.orders = SimpleNamespace(fatal="")

@@ -17,7 +17,7 @@ from executor.errors import JournalError
 from executor.journal.backup import Backups, Plan, Sources, kept, make, send
 from executor.journal.restore import fetch, restore
 from executor.journal.store import Journal
-from executor.lease.lease import FileLock
+from executor.lease.lease import INSTANCE, FileLock
 from executor.models.store import ModelStore
 from features.errors import InputError
 from tests.support.clocks import FakeClock
@@ -75,6 +75,15 @@ def test_what_is_restored_equals_what_was_copied(machine: Machine) -> None:
     assert [line.split(":")[0] for line in lines] == ["journal", "model", "configuration"]
     with Journal(there.journal) as journal:
         assert len(journal.planned()) == 1  # the entry of the long signal
+
+
+def test_a_restored_journal_does_not_pass_for_the_original(machine: Machine) -> None:
+    """By its name it would take the lease from an original that lives on another machine."""
+    machine.life.journal.set_meta(INSTANCE, "host-1")
+    restore(machine.copied(), machine.there)
+    with Journal(machine.there.journal) as journal:
+        assert journal.meta(INSTANCE) is None
+    assert machine.life.journal.meta(INSTANCE) == "host-1"
 
 
 def test_it_is_copied_while_somebody_writes(machine: Machine) -> None:

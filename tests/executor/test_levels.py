@@ -26,7 +26,12 @@ class Patient:
         self.overview.phase = Status.RUNNING
         self.overview.vitals.memory_mb = lambda: self.memory_mb
         self.memory_mb = 100.0
-        self.lease = SimpleNamespace(left_ms=20_000, remaining_ms=lambda: self.lease.left_ms)
+        self.lease = SimpleNamespace(
+            left_ms=20_000,
+            reachable=True,
+            remaining_ms=lambda: self.lease.left_ms,
+            absence=lambda: "b holds it",
+        )
         self.feed = SimpleNamespace(silent_ms=0)
         self.reconciler = SimpleNamespace(age_ms=0, problem="")
         self.orders = SimpleNamespace(fatal="")
@@ -84,6 +89,11 @@ THRESHOLDS: list[tuple[str, str, Callable[[Patient, bool], None]]] = [
     ),
     ("warning", "universe", lambda p, ill: setattr(p.universe, "problem", "x" if ill else "")),
     ("warning", "venue", lambda p, ill: setattr(p.reconciler, "problem", "x" if ill else "")),
+    (
+        "warning",
+        "venue",
+        lambda p, ill: p.overview.parts.lost_streams.update({"candles": "cut"} if ill else {}),
+    ),
     ("critical", "task", lambda p, ill: p.beat(30.1 if ill else 29.9)),
     ("critical", "data", lambda p, ill: setattr(p.feed, "silent_ms", STALE_MS + int(ill))),
     ("critical", "venue", lambda p, ill: setattr(p.reconciler, "age_ms", 60_000 + int(ill))),
@@ -119,6 +129,21 @@ def test_the_worst_comes_first_and_a_pause_is_no_illness() -> None:
     patient.state().guard.paused = True
     judged = patient.judged()
     assert (judged.level, judged.status, judged.is_healthy) == ("healthy", Status.PAUSED, True)
+    assert judged.reasons == ["entries: paused until a resume"]
+
+
+def test_what_holds_entries_back_is_said_with_its_end() -> None:
+    patient = Patient()
+    guard, now_ms = patient.state().guard, patient.state().close_ms
+    guard.daily_latched = True
+    guard.cool_until_ms = guard.performance_until_ms = now_ms + 1
+    guard.repeated_latched["BTCUSDT"] = now_ms
+    judged = patient.judged()
+    assert (judged.level, judged.status) == ("healthy", Status.RUNNING)
+    said = ("daily loss", "losses in a row until 1970", "poor trades until 1970", "BTCUSDT")
+    assert all(word in line for word, line in zip(said, judged.reasons, strict=True))
+    guard.cool_until_ms = guard.performance_until_ms = now_ms
+    assert len(patient.judged().reasons) == 2, "what is over is not said"
 
 
 def test_it_says_when_it_is_about_to_try_other_parameters() -> None:

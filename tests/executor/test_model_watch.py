@@ -137,12 +137,12 @@ async def test_a_degraded_model_gives_way_to_the_one_before_and_does_not_come_ba
         raise AssertionError("the version that was left came back by its alias")
 
     await watched.loader.look(nobody)
-    assert "left for cause" in watched.loader.refusal
+    assert "is quarantined" in watched.loader.refusal
     watched.restart()
     started = await watched.loader.start()
     assert started is not None
     assert started.record["version"] == "1", "nor after a restart"
-    assert "left for cause" in watched.loader.refusal
+    assert "is quarantined" in watched.loader.refusal
 
 
 async def test_without_a_model_to_go_back_to_people_are_told_and_nothing_changes(

@@ -252,7 +252,7 @@ async def test_health_status_and_metrics_over_http(window: Window) -> None:
         window.overview.parts.state.guard.killed = "killed"
         async with session.get(server.url + "/health") as reply:
             assert reply.status == 503
-            assert (await reply.json())["reasons"] == ["halted: killed"]
+            assert (await reply.json())["reasons"] == ["halted: killed; until a reset"]
         async with session.get(server.url + "/status") as reply:
             said = await reply.json()
             assert said["status"] == "HALTED"

@@ -81,7 +81,7 @@ async def test_while_mlflow_is_down_it_stays_out_is_said_once_and_tried_more_and
     left.quarantine.add("1", WHY)
     assert left.quarantine.untold() == [], "nothing was tried yet"
     await left.run_for(3_600.0)
-    assert "left for cause" in left.quarantine.refusal("1")
+    assert "is quarantined" in left.quarantine.refusal("1")
     (told,) = left.said
     assert told[0] == NoticeCode.MODEL_NOT_TAGGED
     assert "HTTP 503" in told[1]
@@ -113,7 +113,7 @@ async def test_the_tries_are_bounded_and_the_end_of_them_is_said(left: Left) -> 
     await left.run_for(3 * 86_400.0)
     assert left.quarantine._tries["1"] == TRIES_MAX
     assert "by hand" in left.said[-1][1]
-    assert "left for cause" in left.quarantine.refusal("1"), "it is in force all the same"
+    assert "is quarantined" in left.quarantine.refusal("1"), "it is in force all the same"
     left.mlflow.down = False
     left.begin()
     await left.run_for(60.0)
