@@ -22,7 +22,8 @@ LEGAL: Final[dict[OrderStatus, frozenset[OrderStatus]]] = {
     _S.INTENDED: _AT_VENUE | {_S.SUBMITTED, _S.UNKNOWN, _S.REFUSED},
     # A fence or a broken pipe may stop an order after it was marked as sent: REFUSED by us.
     _S.SUBMITTED: _AT_VENUE | {_S.UNKNOWN, _S.PENDING_CANCEL, _S.REFUSED},
-    _S.UNKNOWN: _AT_VENUE | {_S.SUBMITTED, _S.PENDING_CANCEL},
+    # Doubt ends in REFUSED where the order never arrived and we may not send it again.
+    _S.UNKNOWN: _AT_VENUE | {_S.SUBMITTED, _S.PENDING_CANCEL, _S.REFUSED},
     # The venue acknowledges a request before it matches it, so an accepted order may be rejected.
     _S.ACCEPTED: _AT_VENUE - {_S.ACCEPTED} | {_S.PENDING_CANCEL, _S.UNKNOWN},
     _S.PARTIALLY_FILLED: frozenset({_S.FILLED, _S.CANCELED, _S.EXPIRED, _S.PENDING_CANCEL}),

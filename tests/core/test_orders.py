@@ -52,7 +52,8 @@ def test_late_news_of_a_filled_order_is_dropped_without_alarm(late: OrderStatus)
 
 
 def test_an_unknown_order_may_turn_out_to_be_anything() -> None:
-    for status in (S.ACCEPTED, S.REJECTED, S.FILLED, S.CANCELED, S.PARTIALLY_FILLED):
+    """Also refused by us: it never arrived, and the lease is not there to send it again."""
+    for status in (S.ACCEPTED, S.REJECTED, S.FILLED, S.CANCELED, S.PARTIALLY_FILLED, S.REFUSED):
         assert judge(S.UNKNOWN, status) is Move.LEGAL
 
 

@@ -9,7 +9,9 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from executor.core.types import OrderStatus
 from executor.journal.rows import PLANNED
+from executor.paper.venue.orders import Status
 from tests.simulation import market
 from tests.simulation.over_time import OverTime
 
@@ -26,6 +28,7 @@ ENTRIES = (
 )
 FORBIDS = frozenset({"kill", "flatten", "pause"})
 ALLOWS = frozenset({"reset", "resume"})
+NOTHING = frozenset({OrderStatus.REJECTED, OrderStatus.REFUSED})
 
 
 class AtRest(OverTime):
@@ -48,7 +51,7 @@ class AtRest(OverTime):
         for kind, name in journal.execute(query, (PLANNED,)).fetchall():
             self.bad("UNRESOLVED", f"{kind} {name} is still planned")
         self._orphans(leader)
-        self._words(journal)
+        self._words(leader, journal)
         behind = self.world.venue.parts.mover.close_ms - self.newest_close(leader.host.journal)
         if behind > 2 * market.INTERVAL_MS:
             self.bad("DEAF", f"the last close it knows is {behind // 1000} s old")
@@ -69,12 +72,20 @@ class AtRest(OverTime):
             if not known and not order.stop_kind:
                 self.bad("ORPHAN_ORDER", f"{order.symbol} {order.link_id!r} rests")
 
-    def _words(self, journal: sqlite3.Connection) -> None:
-        """Compare the last word of the journal on each order with what the venue executed."""
-        query = "SELECT client_order_id, status FROM orders ORDER BY seq"
-        for name, status in dict(journal.execute(query).fetchall()).items():
-            if status in ("rejected", "refused") and name in self.filled:
-                self.bad("WRONG_WORD", f"{name} is {status} in the journal and was executed")
+    def _words(self, leader: "Instance", journal: sqlite3.Connection) -> None:
+        """No order that the leader's journal sent, and calls nothing, was taken by the venue.
+
+        But for one that the venue did not show: who may not send it again cannot know.
+        """
+        venue, by = self.world.venue, leader.host.name_of_journal
+        query = "SELECT DISTINCT client_order_id, status FROM orders ORDER BY seq"
+        for name, status in journal.execute(query).fetchall():
+            unseen = status == OrderStatus.REFUSED and name in venue.unseen_until
+            if status not in NOTHING or unseen or (by, name) not in self.sent_by:
+                continue
+            taken = venue.exchange.state.orders.find("main", "", name)
+            if taken is not None and taken.status != Status.REJECTED:
+                self.bad("WRONG_WORD", f"{name} is {status} in the journal and was {taken.status}")
 
     def differences(self) -> list[str]:
         """Return where the leader's journal and the venue disagree."""

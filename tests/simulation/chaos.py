@@ -35,6 +35,7 @@ def calm(world: "World") -> None:
     world.faults.traps.clear()
     world.venue.out_until = world.redis.out_until = world.registry.out_until = 0.0
     world.venue.entries_vanish_until = 0.0
+    world.venue.limits = (0.0, 0.0)
     world.venue.lingers.clear()
     world.redis.cut_until.clear()
     world.venue.forget_wishes()

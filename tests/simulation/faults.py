@@ -48,6 +48,8 @@ class Rates:
     anywhere: float = 0.0
     trap: float = 0.0
     lease_trap: float = 0.0
+    limit_trap: float = 0.0
+    lag: float = 0.0
     second: str = ""
     command: str = ""
 
@@ -108,6 +110,8 @@ def draw(rng: random.Random, *, quiet: bool) -> Rates:
         anywhere=0.0 if quiet else level * rng.random(),
         trap=0.0 if quiet else level * 0.5 * rng.random(),
         lease_trap=0.0 if quiet else 0.5 * rng.random(),
+        limit_trap=0.0 if quiet else max(0.0, 0.6 * rng.random() - 0.2),
+        lag=0.0 if quiet else max(0.0, 0.3 * rng.random() - 0.1),
     )
     chance = rng.random()
     if not quiet:

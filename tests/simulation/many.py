@@ -40,10 +40,11 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Caught:
-    """By which seed a bug was seen, None where by none, and by which monitors."""
+    """By which seed a bug was seen, None where by none of the first ``tried``, and by whom."""
 
     bug: str
     seed: int | None
+    tried: int
     monitors: list[str]
     cpu_s: float
 
@@ -61,15 +62,16 @@ def see(seed: int) -> Seen:
     )
 
 
-def catch(bug: str, seeds: int) -> Caught:
-    """Plant a bug and run seeds until a monitor sees it."""
+def catch(bug: str, seeds: int, first: int = 0) -> Caught:
+    """Plant a bug and run the seeds from ``first`` on until a monitor sees it."""
     began = time.process_time()
-    result = first_seed_that_sees(bug, seeds)
+    result = first_seed_that_sees(bug, seeds - first, first)
     cpu_s = round(time.process_time() - began, 1)
     if result is None:
-        return Caught(bug=bug, seed=None, monitors=[], cpu_s=cpu_s)
+        return Caught(bug=bug, seed=None, tried=seeds, monitors=[], cpu_s=cpu_s)
     kinds = sorted({line.split(" ", 1)[0] for line in result.violations})
-    return Caught(bug=bug, seed=result.seed, monitors=kinds, cpu_s=cpu_s)
+    seed = result.seed
+    return Caught(bug=bug, seed=seed, tried=seed + 1, monitors=kinds, cpu_s=cpu_s)
 
 
 def command(seed: int | None, bug: str = "") -> str:
@@ -103,8 +105,10 @@ def over_seeds(seeds: Iterable[int], jobs: int, kept: Path | None, say: Say) -> 
 def over_bugs(names: Sequence[str], seeds: int, jobs: int, kept: Path | None, say: Say) -> bool:
     """Catch bugs in ``jobs`` processes and say the table; say whether enough were caught."""
     found = {one.bug: one for row in _kept(kept) if (one := Caught(**row)).bug in set(names)}
-    left = [name for name in names if name not in found]
-    for one in _spread(catch, [(name, seeds) for name in left], jobs):
+    tried = {name: one.tried for name, one in found.items()}
+    done = {name for name, one in found.items() if one.seed is not None or one.tried >= seeds}
+    left = [(name, seeds, tried.get(name, 0)) for name in names if name not in done]
+    for one in _spread(catch, left, jobs):
         found[one.bug] = one
         _keep(kept, asdict(one))
         say(_row(one))

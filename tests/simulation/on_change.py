@@ -16,7 +16,8 @@ from tests.simulation.venue_port import RECV_WINDOW_S, Held, Sent
 
 SLACK = 1.06
 SIGNAL_AGE_S = 30.0 + 2.0
-ENTRY_AGE_S = 30.0 + 6.0
+SIGNED_AGE_S = 30.0 + 1.5
+ENTRY_AGE_S = SIGNED_AGE_S + 5.0
 DATA_AGE_S = 5.0 + 1.0
 READ_S = 0.5
 COMMAND_S = 15.0
@@ -33,8 +34,8 @@ class OnChange(Outside):
         super().__init__(world)
         self.entries = 0
         self.fills = 0
+        self.sent_by: set[tuple[str, str]] = set()
         self.executed: dict[str, tuple[str, float]] = {}
-        self.filled: set[str] = set()
         self.command = ""
         self.commanded_at = (0.0, 0.0)
         self._entry_id = ""
@@ -100,6 +101,7 @@ class OnChange(Outside):
         if not request.path.endswith(CREATE):
             return
         link = str(values.get("orderLinkId", ""))
+        self.sent_by.add((request.process.host.name_of_journal, link))
         if not self.is_planned(journal, link):
             self.bad("NO_INTENT", f"{request.process.name} sends {link!r}, no row says so")
         if request.opens:
@@ -201,6 +203,9 @@ class OnChange(Outside):
         since = now - self._decided.get(link, now)
         if since > ENTRY_AGE_S:
             self.bad("STALE_ENTRY", f"{link} is accepted {since:.1f} s after it was decided")
+        since -= now - (request.signed_ms - market.START_MS) / 1000
+        if since > SIGNED_AGE_S and not request.process.host.clock_step_ms:
+            self.bad("STALE_ENTRY", f"{link} is signed {since:.1f} s after it was decided")
         stop = number(values.get("stopLoss"))
         if not stop:
             self.bad("NO_STOP", f"{link} carries no stop")
@@ -232,7 +237,6 @@ class OnChange(Outside):
         link = row["orderLinkId"]
         size = f"{row['side']} {row['execQty']}"
         self.world.say("fill", f"{row['symbol']} {size} {link or row['createType']}")
-        self.filled.add(link)
         if link and not any(self.is_planned(path, link) for path in self.journals()):
             self.bad("NO_INTENT", f"{link} is executed, no journal says that it was decided")
         closed, done = number(row["closedSize"]), float(row["execQty"])

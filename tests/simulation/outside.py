@@ -39,6 +39,7 @@ class Outside:
         self._left_alone_until = 0.0
         self._hands: dict[str, float] = {}
         self._looked: dict[str, float] = {}
+        self._saw: dict[str, float] = {}
         self._held_since: dict[str, float] = defaultdict(float)
         self._readers: dict[Path, sqlite3.Connection] = {}
 
@@ -65,8 +66,10 @@ class Outside:
         self._hands[symbol] = self.world.loop.time()
 
     def looked(self, process: Process) -> None:
-        """Know that a process asked the venue what it holds."""
-        self._looked[process.name] = self.world.loop.time()
+        """Know that a process asked the venue what it holds, and whether nothing spoiled it."""
+        now = self._looked[process.name] = self.world.loop.time()
+        if now >= self._unwell_until:
+            self._saw[process.name] = now
 
     def take_hands_off(self, held: dict[str, Held], now: float) -> None:
         """Forget hands on what has been flat since for a while."""

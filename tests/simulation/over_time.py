@@ -27,6 +27,7 @@ class OverTime(OnChange):
         super().__init__(world)
         self.leaderless_s = 0.0
         self._naked: dict[str, float] = {}
+        self._naked_since: dict[str, float] = {}
         self._deaf_s = 0.0
         world.loop.call_later(SAMPLE_S, self._sample)
 
@@ -45,7 +46,7 @@ class OverTime(OnChange):
         for symbol in [s for s in self._naked if s not in held]:
             del self._naked[symbol]
         for symbol, position in held.items():
-            self._look_at_stop(symbol, position, now)
+            self._look_at_stop(symbol, position, now, leader)
         if self.command and held and self._command_is_old(now):
             self.bad("KILL_NOT_FLAT", f"{self.command}: still held: {sorted(held)}")
         if self.healthy_s % 10.0 < SAMPLE_S:
@@ -85,15 +86,19 @@ class OverTime(OnChange):
         touched = max(self._hands.values(), default=-1e9)
         return self.healthy_s - self.commanded_at[1] > FLAT_S and now - touched > 90.0
 
-    def _look_at_stop(self, symbol: str, held: Held, now: float) -> None:
+    def _look_at_stop(self, symbol: str, held: Held, now: float, leader: Any) -> None:
         far = abs(held.entry_price - held.stop) / held.entry_price > STOP_FAR
         beyond = held.quantity * (self.world.venue.price(symbol) - held.stop) < 0.0
         if held.stop > 0.0 and not far and not beyond:
             self._naked.pop(symbol, None)
             return
-        if symbol in self._hands and now < self._left_alone_until:
-            return  # somebody else opened it while nobody was allowed to look
-        self._naked[symbol] = self._naked.get(symbol, 0.0) + SAMPLE_S
+        if symbol not in self._naked:
+            self._naked[symbol], self._naked_since[symbol] = 0.0, now
+        if now < self._left_alone_until and (
+            symbol in self._hands or self._saw.get(leader.name, 0.0) < self._naked_since[symbol]
+        ):
+            return  # nobody was allowed to look since, so nobody can know
+        self._naked[symbol] += SAMPLE_S
         if self._naked[symbol] > NAKED_S:
             self.bad("UNPROTECTED", f"{symbol}: {self._naked[symbol]:.0f} s with stop {held.stop}")
             self._naked[symbol] = 0.0

@@ -21,13 +21,22 @@ CATALOGUES = (bugs_core, bugs_order)
 
 
 def run(
-    seed: int, *, hours: float = HOURS, quiet: bool = False, trace: bool = False, bug: str = ""
+    seed: int,
+    *,
+    hours: float = HOURS,
+    quiet: bool = False,
+    trace: bool = False,
+    bug: str = "",
+    until_seen: bool = False,
 ) -> Result:
-    """Return what came of one seed; ``bug`` names planted bugs, joined by +."""
+    """Return what came of one seed; ``bug`` names planted bugs, joined by +.
+
+    With ``until_seen`` the market stops at the first violation.
+    """
     faults = Faults(seed, quiet=quiet)
     loop = VirtualLoop(faults.rng)
     try:
-        world = World(seed, loop, faults, hours=hours, trace=trace)
+        world = World(seed, loop, faults, hours=hours, trace=trace, until_seen=until_seen)
         with planted(bug), installed(world):
             return loop.run_until_complete(world.run())
     finally:
@@ -38,7 +47,7 @@ def run(
 def first_seed_that_sees(bug: str, seeds: int, first: int = 0) -> Result | None:
     """Return the first run in which a monitor sees ``bug``, None where no seed shows it."""
     for seed in range(first, first + seeds):
-        result = run(seed, bug=bug)
+        result = run(seed, bug=bug, until_seen=True)
         if result.violations:
             return result
     return None

@@ -5,7 +5,8 @@ comes while an entry is in doubt. Knows who holds the lease: traps are for the o
 everything is drawn from the seed; a trap that nobody runs into is forgotten.
 
 What each is for: *around a close*, a process that stops between deciding, writing, signing and
-hearing; *a lease that ends*, every way in which a request could reach the venue after its sender's
+hearing; *limits amid doubt*, an entry whose second sending would have to wait until nobody wants it
+any more; *a lease that ends*, every way in which a request could reach the venue after its sender's
 lease (renewals stop, the last one is believed too late, a request travels for as long as it is
 valid, the process stands still between check and signature); *a command amid doubt*, an entry that
 was decided before a kill and could be sent again after it.
@@ -33,6 +34,8 @@ def plan(world: "World") -> None:
             world.later(close - LEAD_S, _around_close, world, close)
         if rng.random() < faults.rates.lease_trap:
             world.later(close - LEAD_S, _lease_ends, world, close)
+        if rng.random() < faults.rates.limit_trap:
+            world.later(close - 1.0, _limits_amid_doubt, world, close)
         close += BAR_S
     if faults.rates.command:
         _plan_command(world, faults.rates.command)
@@ -115,6 +118,25 @@ def _plan_command(world: "World", command: str) -> None:
         world.later(at + 600.0, world.command, "resume")
     elif rng.random() < 0.5:
         world.later(at + 600.0, world.command, "reset")
+    if rng.random() < 0.5:
+        world.later(at + 20.0 + 280.0 * rng.random(), _leader_crashes, world)
+
+
+def _leader_crashes(world: "World") -> None:
+    """End the one that acts while a command is in force: who comes after must know of it."""
+    name = _leader(world)
+    for instance in [i for i in world.instances if i.name == name and world.faults.on]:
+        world.faults.count("crash", name)
+        world.crashed(instance)
+
+
+def _limits_amid_doubt(world: "World", close: float) -> None:
+    """Let entries get lost, close the sockets, and turn away what is asked for their sake."""
+    _entries_vanish(world, close + 3.0)
+    if world.faults.on:
+        rng = world.faults.rng
+        world.venue.limits = (close + 1.0 + 2.0 * rng.random(), close + 10.0 + 6.0 * rng.random())
+        world.later(2.5 + 2.0 * rng.random(), world.venue.lines.kick)
 
 
 def _entries_vanish(world: "World", until: float) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import orjson
@@ -66,6 +66,11 @@ class Sent:
     def opens(self) -> bool:
         """Say whether this asks for something that may open a position."""
         return self.path.endswith("order/create") and self.values.get("reduceOnly") is not True
+
+    @property
+    def closes(self) -> bool:
+        """Say whether this asks for an order that only closes."""
+        return self.path.endswith("order/create") and not self.opens
 
     @property
     def raw_query_string(self) -> str:
@@ -133,6 +138,8 @@ class VenuePort:
         self.out_until = 0.0
         self.lingers: dict[str, float] = {}
         self.entries_vanish_until = 0.0
+        self.limits = 0.0, 0.0
+        self.unseen_until: dict[str, float] = {}
         self.sent: Callable[[Sent], None] = lambda request: None
         self.arriving: Callable[[Sent], None] = lambda request: None
         self.arrived: Callable[[Sent, int], None] = lambda request, code: None
@@ -189,6 +196,12 @@ class VenuePort:
         if loop.time() < self.entries_vanish_until and request.opens:
             faults.count("entry_vanishes")
             fate = "reset"
+        if request.method == "GET" and self.limits[0] < loop.time() < self.limits[1]:
+            faults.count("limits")
+            fate = "rate_limit"
+        link = str(request.values.get("orderLinkId", "")) if request.closes else ""
+        if link and link not in self.unseen_until and faults.happens(faults.rates.lag):
+            fate, self.unseen_until[link] = "reset_executed", loop.time() + 4 + 16 * rng.random()
         if fate:
             self.spoiled(timeout_s + 5.0 if fate in WAITING else 4.0)
         if fate in LIMITED:
@@ -248,7 +261,15 @@ class VenuePort:
             return
         body = response.body
         assert isinstance(body, bytes)
-        request.answer.set_result(Reply(200, body))
+        request.answer.set_result(Reply(200, self._as_shown(request, body)))
+
+    def _as_shown(self, request: Sent, body: bytes) -> bytes:
+        """Return an answer as a venue gives it whose reads lag behind what it did."""
+        asked = parse_qs(request.query).get("orderLinkId", [""])[0]
+        if not self.unseen_until or self._loop.time() >= self.unseen_until.get(asked, 0.0):
+            return body
+        self._faults.count("lags")
+        return orjson.dumps(orjson.loads(body) | {"result": {"list": [], "nextPageCursor": ""}})
 
     def _tamper(self, request: Sent) -> None:
         """Let the venue do to an order what venues do now and then."""

@@ -23,7 +23,7 @@ from executor.journal.store import Journal
 from tests.simulation import chaos, market
 from tests.simulation.faults import Faults
 from tests.simulation.instance import Host, Instance
-from tests.simulation.loop import VirtualLoop
+from tests.simulation.loop import PROCESS, VirtualLoop
 from tests.simulation.monitors import Monitors
 from tests.simulation.redis_port import RedisServer
 from tests.simulation.registry import ModelRegistry
@@ -54,13 +54,23 @@ class Result:
 class World:
     """Everything of one run. Call :meth:`run` once, inside of the loop."""
 
-    def __init__(self, seed: int, loop: VirtualLoop, faults: Faults, *, hours: float, trace: bool):
+    def __init__(
+        self,
+        seed: int,
+        loop: VirtualLoop,
+        faults: Faults,
+        *,
+        hours: float,
+        trace: bool = False,
+        until_seen: bool = False,
+    ) -> None:
         self.seed = seed
         self.loop = loop
         self.faults = faults
         self.seconds = hours * 3600.0
         self.keys = Keys("bot:")
         self._trace = trace
+        self._until_seen = until_seen
         self._digest = hashlib.sha256()
         self.lines: list[str] = []
         self.folder = Path(
@@ -102,7 +112,9 @@ class World:
         self.monitors.logged(level, event, fields)
         if self._trace:
             words = " ".join(f"{name}={value}" for name, value in fields.items())
-            self.lines.append(f"{self.loop.time():11.3f} log       {event} {words[:300]}")
+            process = PROCESS.get()
+            who = "" if process is None else process.name
+            self.lines.append(f"{self.loop.time():11.3f} log       {who} {event} {words[:300]}")
 
     @property
     def instances(self) -> list[Instance]:
@@ -179,7 +191,7 @@ class World:
         mover = self.venue.parts.mover
         step_s = market.INTERVAL_MS / 1000 / TICKS_A_BAR
         at = 0.0
-        while at < self.seconds:
+        while at < self.seconds and not (self._until_seen and self.monitors.violations):
             mover.begin(TICKS_A_BAR)
             for _ in range(TICKS_A_BAR):
                 at += step_s
