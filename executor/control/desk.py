@@ -232,7 +232,11 @@ class CommandDesk:
                 reconciler.nudge(False)
             await self._clock.sleep(FLAT_LOOK_S)
         held = ", ".join(sorted(state.ledger.positions)) or "orders are still open"
-        return Answer(verdict="failed", text=f"not flat after {FLAT_S:.0f} s: {held}")
+        why = self._parts.reconciler.problem if self._parts.reconciler is not None else ""
+        text = (
+            f"not flat after {FLAT_S:.0f} s: {held}{f' ({why})' if why else ''}; it goes on trying"
+        )
+        return Answer(verdict="failed", text=text)
 
     def _remember(self, entry_id: str, answer: Answer) -> None:
         if not entry_id:

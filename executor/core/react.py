@@ -278,7 +278,8 @@ def _on_command(state: TradingState, command: Command, draft: Draft) -> None:
             draft.notice(NoticeCode.RESUMED, "", f"entries resumed{by}", time_ms)
         case CommandName.KILL:
             guard.killed, guard.flattening = f"killed{by}", True
-            draft.notice(NoticeCode.KILLED, "", f"killed{by}: flat until a reset", time_ms)
+            text = f"killed{by}: all is closed, and nothing is entered until a reset"
+            draft.notice(NoticeCode.KILLED, "", text, time_ms)
             flatten(state, time_ms, Leg.KILL, ExitReason.KILL, draft)
         case CommandName.FLATTEN:
             guard.paused = guard.flattening = True

@@ -103,5 +103,5 @@ def _figures(settings: Settings, parts: Parts, vitals: Vitals, memory_mb: float)
     if calls.mean_ms() > health.call_ms_max:
         reasons.append(f"calls: {calls.mean_ms() / 1000:.1f} s each in the mean")
     broken = [name for name, state in calls.states().items() if state is not Circuit.CLOSED]
-    reasons += [f"calls: {name} are left alone after failures" for name in broken]
+    reasons += [f"calls: those for {name} rest after failures in a row" for name in broken]
     return reasons

@@ -162,7 +162,7 @@ class Calls:
                 await self._clock.sleep(VERDICT_POLL_S)
                 now = self._clock.monotonic()
                 continue
-            text = f"{group} are left alone for {breaker.wait_s(now):.0f} s more after failures"
+            text = f"calls for {group} rest for {breaker.wait_s(now):.0f} s more after failures"
             if change:
                 raise FenceError(text)
             raise BreakerOpenError(text)

@@ -367,6 +367,7 @@ async def test_a_sick_service_never_delays_a_heartbeat(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)
 async def test_alerts_test_on_the_command_line(receiver: Receiver, tmp_path: Path) -> None:
     async def run(url: str) -> tuple[int, str]:
         config = tmp_path / "executor.toml"

@@ -14,10 +14,12 @@ from executor.errors import (
     RejectedError,
     RetryableError,
 )
-from executor.settings.sections import Recovery
+from executor.paper.limits import ADDRESS_REQUESTS, ADDRESS_WINDOW_MS
+from executor.settings.sections import Recovery, Venue
 from executor.venue import lean_ccxt
 from executor.venue.breaker import Breaker, Bucket, Circuit
 from executor.venue.calls import Calls
+from executor.venue.client import Seam, build, configuration
 from tests.support.clocks import FakeClock
 
 ccxt = lean_ccxt.errors()
@@ -234,3 +236,14 @@ class BreakerLife(RuleBasedStateMachine):
 
 
 TestBreakerLife = BreakerLife.TestCase
+
+
+async def test_the_market_is_asked_as_often_as_the_venue_allows_and_no_more() -> None:
+    """A start with 200 symbols asks 800 times; by ccxt's own window it would wait for a minute."""
+    seam = Seam(clock=FakeClock(), fence=lambda *_: None, sink=lambda *_: None)
+    client = build("bybit", seam, configuration(Venue(), private=False))
+    await client.close()
+    pace = client.throttler.config
+    kline = client.describe()["api"]["public"]["get"]["v5/market/kline"]["cost"]
+    assert pace["windowSize"] == ADDRESS_WINDOW_MS
+    assert 300 <= pace["maxWeight"] / kline <= ADDRESS_REQUESTS - 100, "the account asks as well"
