@@ -67,7 +67,7 @@ class SimulatedClock:
 class SimulatedRegistry:
     """The registry of models, as the loader asks it."""
 
-    def __init__(self, _url: str, _timeout_ms: int) -> None:
+    def __init__(self, _url: str, _timeout_ms: int, **_login: str) -> None:
         process = PROCESS.get()
         assert isinstance(process, Instance)
         self._process = process
