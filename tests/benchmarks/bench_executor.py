@@ -41,7 +41,10 @@ from tests.support.servers import started
 
 HISTORY = 2_000
 BARS, BARS_WIDE, IDLE_SECONDS = 1_000, 40, 20.0
-REST_SECONDS = 0.06  # between bars: more orders a second than the venue takes would wait for it
+SETTLED_MS, SETTLED_SECONDS = 28_800_000, 30.0
+# Between bars, with few and with many symbols: more calls a second than a bot allows itself, which
+# an accelerated market makes it ask for, would wait their turn.
+REST_SECONDS, REST_WIDE_SECONDS = 0.06, 1.0
 PLACE = "/v5/order/create"
 PLACE_BYTES = f"POST {PLACE}".encode()
 WIDE, LISTED, IDLE = 200, 220, 50
@@ -69,6 +72,7 @@ def eager_bundle(symbols: tuple[str, ...]) -> dict[str, bytes]:
 class Stopwatch:
     """Reads the clock where frames leave the exchange and where orders and reports arrive."""
 
+    rest_seconds: float
     first: float = 0.0
     last: float = 0.0
     step: list[float] = field(default_factory=list)
@@ -82,6 +86,7 @@ class Stopwatch:
         conductor.acknowledge = partial(self._done, conductor.acknowledge)  # type: ignore[method-assign]  # likewise
         RequestHandler.data_received = self._received(RequestHandler.data_received)  # type: ignore[method-assign]  # likewise
         conductor.pace.begin = partial(self._rested, conductor.pace.begin)  # type: ignore[method-assign]  # likewise
+        hub.barrier = partial(self._settled, hub.barrier, conductor.mover)  # type: ignore[method-assign]  # likewise
 
     def _sent(self, publish: Callable[..., None], topic: str, message: Any) -> None:
         if topic.startswith("kline"):
@@ -92,8 +97,18 @@ class Stopwatch:
         publish(topic, message)
 
     async def _rested(self, begin: Callable[[int], Awaitable[bool]], open_ms: int) -> bool:
-        await asyncio.sleep(REST_SECONDS)
+        await asyncio.sleep(self.rest_seconds)
         return await begin(open_ms)
+
+    async def _settled(self, barrier: Callable[..., Awaitable[Any]], mover: Any, *more: Any) -> Any:
+        """Let a bar that begins with a settlement last, as a real one does.
+
+        Settlements are asked for one after another within the bar; in an accelerated market its
+        close would wait for all of them.
+        """
+        if mover.is_open and mover.open_ms % SETTLED_MS == 0:
+            await asyncio.sleep(SETTLED_SECONDS)
+        return await barrier(*more)
 
     def _received(self, receive: Callable[..., None]) -> Callable[..., None]:
         def received(handler: "RequestHandler[Any]", data: bytes) -> None:
@@ -146,7 +161,8 @@ async def ran(
 
     Two hundred are chosen by their turnover from all that the exchange lists.
     """
-    symbols, watch = names(LISTED if count == WIDE else count), Stopwatch()
+    symbols = names(LISTED if count == WIDE else count)
+    watch = Stopwatch(REST_WIDE_SECONDS if count == WIDE else REST_SECONDS)
     universe = {"mode": "auto", "count_max": WIDE, "quote_volume_min": 1.0, "refresh_ms": 5_000}
     with started(folder, "redis") as services:
         async with paper_here(*arguments(symbols, bars, speed)) as paper, FakeMlflow() as mlflow:
