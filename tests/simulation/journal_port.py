@@ -109,6 +109,9 @@ class SimulatedFileLock(FileLock):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def try_lock(self) -> bool:
+        self.held = super().try_lock()
+        return self.held
+
     async def lock(self, clock: Clock, poll_s: float = POLL_S) -> None:
         await super().lock(clock, POLL_S)
-        self.held = True
