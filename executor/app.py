@@ -18,7 +18,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from stamina.instrumentation import set_on_retry_hooks
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from executor.clock import Clock
 from executor.core.contract import Keys, Status
@@ -82,7 +82,7 @@ class App:
     async def run(self) -> int:
         """Run until SIGTERM or SIGINT; return the exit code."""
         stop = asyncio.Event()
-        set_on_retry_hooks([])  # `calls` counts what is asked again, and says what failed for good
+        set_on_retry_hooks([_asked_again])
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
@@ -110,6 +110,7 @@ class App:
         await asyncio.wait({life, asked}, return_when=asyncio.FIRST_COMPLETED)
         is_asked = stop.is_set()
         asked.cancel()
+        self.overview.is_ending = True
         if not life.done():
             log.info("stopping")
             await self._drain()
@@ -150,6 +151,7 @@ class App:
         """Hold lock and lease, and trade meanwhile."""
         settings, overview = self._settings, self.overview
         path = settings.journal.path
+        began = self._clock.monotonic()
         async with AsyncExitStack() as stack:
             lock = stack.enter_context(FileLock(path.with_name(path.name + ".lock")))
             if not lock.try_lock():
@@ -164,6 +166,7 @@ class App:
             stack.push_async_callback(lease.release)
             overview.parts.lease, overview.redis_wanted = lease, True
             await self._take(lease, journal)
+            overview.counters.waited_s = self._clock.monotonic() - began
             supervisor = self._supervisor
             self._session = Session(settings, self._clock, overview, journal, redis, lease)
             stack.push_async_callback(self._session.close)
@@ -250,6 +253,12 @@ class App:
             self._summary.write_text(encode(self.overview.summary()) + "\n", encoding="utf-8")
         except OSError as error:
             log.warning("summary_not_written", file=str(self._summary), error=str(error))
+
+
+def _asked_again(details: RetryDetails) -> None:
+    """Say that a query failed and is asked again: what waits without a word looks broken."""
+    pause_s, error = round(details.wait_for, 1), str(details.caused_by)
+    log.warning("asked_again", error=error, tries=details.retry_num, pause_s=pause_s)
 
 
 def _first(error: BaseException) -> BaseException:

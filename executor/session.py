@@ -104,8 +104,7 @@ class Session:
         self._start_helpers(tasks, supervisor, commands)
         overview.phase = Status.RUNNING
         overview.step = "trading"
-        overview.counters.history_s = feed.history_s
-        overview.counters.cold_start_s = max(0.0, process_age_s() - feed.history_s)
+        overview.counters.came_up(process_age_s(), feed.history_s)
         made.publisher.wake()
         log.info("running", cold_start_s=round(overview.counters.cold_start_s, 2))
 

@@ -73,6 +73,7 @@ class AlertProcess:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for us: the last words are still to be sent
         )
         async with asyncio.timeout(READY_S):
             answer = await self._ask({"urls": self._urls})

@@ -96,7 +96,9 @@ class AlertRules:
             await self._clock.sleep(LOOK_S)
 
     def look(self) -> None:
-        """Look once: tell what begins or lasts, and what has passed."""
+        """Look once: tell what begins or lasts, and what has passed; an end is no condition."""
+        if self._overview.is_ending:
+            return
         for code, holds in self._conditions.items():
             found = holds()
             if found is not None:

@@ -52,6 +52,7 @@ class Overview:
     phase: Status = Status.INITIALIZING
     step: str = "starting"
     problem: str = ""
+    is_ending: bool = False
     redis_ok: bool = False
     redis_problem: str = ""
     redis_wanted: bool = False

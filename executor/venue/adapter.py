@@ -17,7 +17,7 @@ from executor.clock import Clock
 from executor.core.events import FillReceived, FundingPaid, OrderUpdated, VenueSnapshot
 from executor.core.types import CancelIntent, Instrument, OrderIntent, Protect
 from executor.core.universe import Liquidity
-from executor.errors import RetryableError, UnknownOutcomeError
+from executor.errors import UnknownOutcomeError, VenueError
 from executor.settings.sections import Recovery
 from executor.settings.sections import Venue as VenueSettings
 from executor.venue import rows as venue_rows
@@ -301,7 +301,7 @@ class Venue:
         """Remember why a socket was lost, until whoever hears of its return forgets it."""
         try:
             await watching
-        except RetryableError as error:
+        except VenueError as error:
             self.lost_streams[name] = str(error)
             raise
 

@@ -45,6 +45,7 @@ NOT_MODIFIED: Final = frozenset({"34040", "110043", "110025", "110026"})
 BANNED_WAIT_S: Final = 600.0
 RATE_WAIT_S: Final = 1.0
 
+_MESSAGE = re.compile(r'"retMsg"\s*:\s*"([^"]+)"')
 _CODE = re.compile(r'"retCode"\s*:\s*"?(-?\d+)"?')
 
 
@@ -64,7 +65,7 @@ def classify(error: Exception, *, change: bool) -> VenueError:
         wait_s = BANNED_WAIT_S if banned else RATE_WAIT_S
         return RateLimitedError(text, code=code, wait_s=wait_s)
     if code in FATAL or (isinstance(error, ccxt.AuthenticationError) and code):
-        return FatalError(text, code=code)
+        return FatalError(f"{text} (what the key may do: tribar-executor keys)", code=code)
     if code in CLOCK:
         return RetryableError(text, code=code)
     if code and _understood(code):
@@ -87,6 +88,8 @@ def _before_sending(error: Exception, ccxt: Any) -> bool:
 
 def _shorten(error: Exception) -> str:
     said = str(error) or type(error).__name__
+    if found := _MESSAGE.search(said):
+        said = f"{code_of(error)}: {found[1]}"
     cause = error.__cause__ or error.__context__
     if cause is not None and not code_of(error):  # ccxt names the request; why it failed is below
         said = f"{said}: {cause or type(cause).__name__}"

@@ -13,7 +13,7 @@ import structlog
 
 from executor.clock import Clock
 from executor.core.events import FillReceived, FundingPaid, OrderUpdated
-from executor.errors import RetryableError
+from executor.errors import RetryableError, VenueError
 from executor.venue import lean_ccxt
 from executor.venue import rows as venue_rows
 from executor.venue.client import SUBSCRIBED
@@ -168,7 +168,7 @@ async def keep_watching(clock: Clock, watch: Callable[[], Awaitable[None]]) -> N
         began = clock.monotonic()
         try:
             await watch()
-        except RetryableError as error:
+        except VenueError as error:
             log.warning("stream_lost", error=str(error))
         calm = clock.monotonic() - began > RECONNECT_CALM_S
         pause_s = RECONNECT_FIRST_S if calm else min(2 * pause_s, RECONNECT_MOST_S)

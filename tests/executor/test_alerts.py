@@ -22,6 +22,7 @@ from executor.core.contract import ALERTING, Keys, NoticeCode, Status
 from executor.core.events import Command, OrderUpdated, Tick
 from executor.core.types import Notice, OrderStatus, Outcome
 from executor.counters import Counters
+from executor.health.alert_rules import INFO_NOTICES
 from executor.health.overview import Overview
 from executor.health.publisher import Publisher
 from executor.operations import Operations
@@ -293,7 +294,7 @@ async def test_every_alert_is_received_over_http(receiver: Receiver) -> None:
         await receiver.until("lease")
         notices = [Notice(code=c, symbol="BTCUSDT", text="told", time_ms=1) for c in NoticeCode]
         stage.after(tick, notices=tuple(notices))
-        await receiver.until(*ALERTING, "model_swapped", "params_adopted", "params_refused")
+        await receiver.until(*ALERTING, *INFO_NOTICES)
         short = OrderUpdated(
             client_order_id="x", symbol="BTCUSDT", status=OrderStatus.REJECTED, time_ms=1,
             reason="110007",
@@ -308,6 +309,20 @@ async def test_every_alert_is_received_over_http(receiver: Receiver) -> None:
     levels = {b["title"].split(": ")[2]: b["title"].split(": ")[1] for b in receiver.got}
     assert levels["lease"] == levels["unprotected"] == "critical"
     assert levels["started"] == "info"
+
+
+@pytest.mark.slow
+async def test_an_end_by_an_error_is_told_as_one_and_passes_nothing(receiver: Receiver) -> None:
+    stage = Stage(receiver)
+    async with stage.operations:
+        stage.overview.redis_wanted = True
+        await receiver.until("redis")
+        stage.overview.is_ending = True
+        stage.overview.phase, stage.overview.problem = Status.ERROR, "the journal is full"
+        await asyncio.sleep(1.2)
+    await receiver.until("died")
+    assert "the journal is full" in receiver.got[-1]["message"]
+    assert "redis_passed" not in receiver.codes
 
 
 @pytest.mark.slow
