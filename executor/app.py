@@ -167,6 +167,7 @@ class App:
             overview.parts.lease, overview.redis_wanted = lease, True
             await self._take(lease, journal)
             overview.counters.waited_s = self._clock.monotonic() - began
+            overview.commands.not_yet = "the start is not over"
             supervisor = self._supervisor
             self._session = Session(settings, self._clock, overview, journal, redis, lease)
             stack.push_async_callback(self._session.close)
@@ -232,7 +233,7 @@ class App:
         """Say what is waited for, once, in the log too: a silent process looks broken."""
         if text != self.overview.step:
             log.warning("start_waits", problem=text)
-        self.overview.step = text
+        self.overview.step = self.overview.commands.not_yet = text
 
     async def _keep(self, lease: Lease) -> None:
         """Renew the lease for as long as the process runs; say when it is lost or taken."""

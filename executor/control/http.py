@@ -56,15 +56,17 @@ def _is_here(address: str | None) -> bool:
 
 
 class HttpCommands:
-    """Takes commands by ``POST /commands`` once there is a desk."""
+    """Takes commands by ``POST /commands`` once there is a desk; ``not_yet`` says why none is."""
 
     def __init__(self) -> None:
         self.desk: CommandDesk | None = None
+        self.not_yet = "the start is not over"
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one command."""
         if self.desk is None:
-            return _said(409, "the start is not over; give it again")
+            text = f"not obeyed here, {self.not_yet}; one that lies in Redis is read at the start"
+            return _said(409, text, "elsewhere")
         try:
             body = orjson.loads(await request.content.read(BODY_BYTES_MAX + 1))
         except orjson.JSONDecodeError:

@@ -120,8 +120,12 @@ class AlertRules:
             self._alerts.tell(
                 Alert(level=Level.WARNING, code="balance_short", about=event.symbol, text=text)
             )
+        lease = self._overview.parts.lease
+        elsewhere = lease is not None and not lease.remaining_ms() and lease.is_elsewhere
         for notice in outcome.notices:
             code = NoticeCode(notice.code)
+            if elsewhere and code in REPEATING:
+                continue  # the account is another instance's, which tells of it
             level = INFO_NOTICES.get(code)
             if code in ALERTING:
                 level = Level.CRITICAL if code in CRITICAL_NOTICES else Level.WARNING

@@ -80,6 +80,11 @@ class Lease:
         self.problem = ""
         self.holder = ""
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Say whether another instance was seen to hold it, at the last look."""
+        return self.reachable and bool(self.holder) and not self.holder.endswith(":")
+
     def absence(self) -> str:
         """Return why the lease is not ours, for people."""
         if not self.reachable:

@@ -238,7 +238,9 @@ class Stage:
         self.overview.phase = Status.RUNNING
         parts = self.overview.parts
         parts.state, parts.params = self.desk.state, self.desk.params
-        self.lease: Any = SimpleNamespace(left=20_000, reachable=True, absence=lambda: "b holds it")
+        self.lease: Any = SimpleNamespace(
+            is_elsewhere=False, left=20_000, reachable=True, absence=lambda: "b holds it"
+        )
         self.lease.remaining_ms = lambda: self.lease.left
         self.feed = SimpleNamespace(silent_ms=0)
         self.orders = SimpleNamespace(fatal="")
@@ -309,6 +311,18 @@ async def test_every_alert_is_received_over_http(receiver: Receiver) -> None:
     levels = {b["title"].split(": ")[2]: b["title"].split(": ")[1] for b in receiver.got}
     assert levels["lease"] == levels["unprotected"] == "critical"
     assert levels["started"] == "info"
+
+
+async def test_who_lost_the_lease_tells_nothing_of_what_another_instance_holds(
+    receiver: Receiver,
+) -> None:
+    stage = Stage(receiver)
+    notices = [Notice(code=c, symbol="BTCUSDT", text="told", time_ms=1) for c in NoticeCode]
+    stage.lease.left, stage.lease.is_elsewhere = 0, True
+    stage.after(Tick(now_ms=1), notices=tuple(notices))
+    raised = stage.operations.alerts.told.raised
+    assert {"adopted", "naked_position", "stop_missing"}.isdisjoint(raised)
+    assert raised["killed"] == 1
 
 
 @pytest.mark.slow

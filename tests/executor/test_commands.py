@@ -353,6 +353,19 @@ async def test_http_takes_commands_from_who_has_the_token(served: Served) -> Non
     assert served.bench.taken == [Command(name="pause", time_ms=77, who="me")]
 
 
+async def test_an_instance_that_stands_by_says_so(served: Served) -> None:
+    served.overview.commands.desk = None
+    served.overview.commands.not_yet = "standing by: 7:host-1 holds the lease"
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(served.server.url + "/commands", data=b'{"name": "kill"}') as reply,
+    ):
+        said = await reply.json()
+    assert (reply.status, said["verdict"]) == (409, "elsewhere")
+    assert "7:host-1 holds the lease" in said["text"]
+
+
 async def test_without_a_token_nobody_commands_by_http(tmp_path: Path) -> None:
     served = Served(tmp_path, "")
     async with served.server, aiohttp.ClientSession() as session:
