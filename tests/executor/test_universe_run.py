@@ -24,7 +24,7 @@ from tests.support.paper import paper_program
 from tests.support.staging import Stage, journal_is_exchange, rows
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(120)]
-HISTORY, BARS = 1_300, 200
+HISTORY, BARS = 1_300, 1_600
 FIRST, SECOND, THIRD = SYMBOLS
 
 
