@@ -111,7 +111,7 @@ def _gate(story: Story) -> str:
     judged = story.training["gate"]
     rows = [
         (
-            "✓" if c["passed"] else "✗",
+            _mark(c),
             c["name"],
             c["value"],
             c["threshold"],
@@ -122,6 +122,12 @@ def _gate(story: Story) -> str:
     lead = "A model may be traded only when it has shown that what it found is not luck."
     names = ("", "criterion", "value", "threshold", "in words")
     return section("The gate", lead, _tag(str(judged["verdict"])), table(names, rows))
+
+
+def _mark(criterion: Mapping[str, Any]) -> str:
+    if not criterion.get("binding", True):
+        return "·"
+    return "✓" if criterion["passed"] else "✗"
 
 
 def _prices(story: Story) -> str:
