@@ -273,8 +273,8 @@ class Assembly:
         if isinstance(event, Subscribed):
             known = self.account_subscribed if event.private else self.candles_subscribed
             self.venue.lost_streams.pop("account" if event.private else "candles", None)
-            if known.is_set() and not event.private and self.has_feed:
-                self.feed.refresh()
+            if not event.private and self.has_feed:
+                self.feed.refresh(first=not known.is_set())
             known.set()
         self.inbox.put_nowait(event)
 

@@ -77,7 +77,11 @@ async def keep_measuring(venue: Venue, clock: Clock) -> None:
 
 
 def resume(journal: Journal, orders: OrderManager, now_ms: int) -> None:
-    """Find out what became of what the last process decided and may not have carried out."""
+    """Find out what became of what the last process decided and may not have carried out.
+
+    Stops are not sent again: whoever held the lease meanwhile may have set a tighter one. The
+    reconciliation that follows compares what rests with what is wanted, and sends what is missing.
+    """
     for planned in journal.planned():
         action = planned.action
         log.warning("resuming", order=action.client_order_id, symbol=action.symbol)
@@ -85,6 +89,6 @@ def resume(journal: Journal, orders: OrderManager, now_ms: int) -> None:
             case OrderIntent():
                 orders.resume(action, max(0, now_ms - planned.recorded_ms))
             case Protect():
-                orders.carry_out(Outcome(protections=(action,)))
+                journal.done("protect", [action.client_order_id])
             case CancelIntent():
                 orders.carry_out(Outcome(cancels=(action,)))

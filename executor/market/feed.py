@@ -30,6 +30,7 @@ PARALLEL: Final = 8
 HOLE_TRIES: Final = 3
 HOLE_PATIENCE: Final = 20
 REFRESH_BARS: Final = 50
+FRESH_MS: Final = 2_000
 
 log = structlog.get_logger("feed")
 
@@ -204,10 +205,11 @@ class Feed:
             return 0.0
         return max(0.0, (self._clock.now_ms() - self._venue.clock_offset_ms - sent_ms) / 1000)
 
-    def refresh(self) -> None:
-        """Ask REST for the newest bars after a subscription: of all symbols, or of the new ones."""
+    def refresh(self, *, first: bool = False) -> None:
+        """Ask REST for what a subscription missed: at the ``first``, where history is old."""
         joining, self._joining = tuple(self._joining), set()
-        self._begin(self._refresh(joining or self._symbols))
+        if not first or self.silent_ms > FRESH_MS:
+            self._begin(self._refresh(joining or self._symbols))
 
     async def _refresh(self, symbols: Sequence[str]) -> None:
         gate = asyncio.Semaphore(PARALLEL)
@@ -317,11 +319,10 @@ class Feed:
 
     async def watch(self) -> None:
         """Keep the candle socket subscribed and announcements fresh, while the process runs."""
+        watch_candles = self._venue.watch_candles
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._settlements.watch())
-            await keep_watching(
-                self._clock, lambda: self._venue.watch_candles(self._symbols, self._interval)
-            )
+            await keep_watching(self._clock, lambda: watch_candles(self._symbols, self._interval))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

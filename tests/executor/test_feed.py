@@ -250,3 +250,20 @@ async def test_what_was_asked_for_a_symbol_that_left_meanwhile_disturbs_nobody(d
         while desk.feed._tasks:
             done = await asyncio.gather(*desk.feed._tasks, return_exceptions=True)
             assert not [e for e in done if isinstance(e, Exception)]
+
+
+async def test_what_closed_between_history_and_the_first_subscription_is_asked_for(
+    desk: Desk,
+) -> None:
+    desk.feed.refresh(first=True)
+    assert not desk.feed._tasks, "a fresh history misses nothing"
+    desk.feed._heard_at -= 20.0
+    at = desk.market.shown
+    desk.market.shown += 2  # two bars closed since, and no frame told of them
+    desk.feed.refresh(first=True)
+    await desk.until_sure()
+    for number in (at, at + 1):
+        close_ms = desk.feed.ready()
+        assert close_ms == int(CANDLES.open_ms[number]) + INTERVAL_MS
+        (bar,) = desk.feed.take(close_ms)
+        assert bar.candle.open_ms == int(CANDLES.open_ms[number])

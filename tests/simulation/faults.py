@@ -125,7 +125,7 @@ def draw(rng: random.Random, *, quiet: bool) -> Rates:
 class Trap:
     """What a call of ``port`` meets: a pause until ``until`` s, or the end.
 
-    ``skip`` calls of it are let pass before.
+    ``skip`` calls of it are let pass before, and all until there was a call of ``after``.
     """
 
     port: str
@@ -133,6 +133,7 @@ class Trap:
     fatal: bool
     expires: float
     skip: int = 0
+    after: str = ""
 
 
 class Faults:
@@ -180,6 +181,8 @@ class Faults:
         for trap in list(traps):
             if trap.expires < now:
                 traps.remove(trap)
+            elif trap.after:
+                trap.after = "" if trap.after == port else trap.after
             elif trap.port == port and trap.skip > 0:
                 trap.skip -= 1
             elif trap.port == port:

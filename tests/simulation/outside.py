@@ -115,6 +115,10 @@ class Outside:
             for i in self.world.instances
         )
 
+    def is_left_alone(self, now: float) -> bool:
+        """Say whether the venue asked lately to be left alone: nobody may look."""
+        return now < self._left_alone_until
+
     # The journals' files.
 
     def reader(self, path: Path) -> sqlite3.Connection:

@@ -7,35 +7,20 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.simulation.many import over_seeds, processes
 from tests.simulation.runner import run
 
-# Red, and open: strict, so that whoever mends one has to take it off.
-OPEN = {
-    24: "whoever took over right after a close does not know of it while the market stands still",
-    25: "a stop filled in part lies passed for 32 s while the venue limits every look",
-    48: "a stop that an older journal resumes at a takeover is looser than the one that rests",
-}
 SEEDS = range(25)  # the other half of the fifty is in test_seeds_later: a file is a worker's
 SOAK_SEEDS = 5_000
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def marked(seeds: range) -> list[Any]:
-    """Return the seeds, the open ones marked as such."""
-    return [
-        pytest.param(n, marks=[pytest.mark.xfail(reason=OPEN[n], strict=True)] if n in OPEN else [])
-        for n in seeds
-    ]
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("seed", marked(SEEDS))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_nothing_is_violated(seed: int) -> None:
     assert run(seed).violations == []
 

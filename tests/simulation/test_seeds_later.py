@@ -3,13 +3,12 @@
 import pytest
 
 from tests.simulation.runner import run
-from tests.simulation.test_seeds import marked
 
 SEEDS = range(25, 50)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("seed", marked(SEEDS))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_nothing_is_violated(seed: int) -> None:
     assert run(seed).violations == []

@@ -76,16 +76,22 @@ def _lease_ends(world: "World", close: float) -> None:
         return
     faults.count("lease_trap", name)
     ttl_s = world.hosts[0].settings.lease.ttl_ms / 1000
-    until = close + 10.0 + 10.0 * rng.random()
+    until = close + 16.0 + 6.0 * rng.random()
     # The last renewal is asked for up to 4 s before the cut, so the lease ends around `end`.
     end = close - 1.0 + 10.0 * rng.random()
+    amid_signing = rng.random() < 0.25
+    if amid_signing:  # checked in time, and signed after the lease
+        end = close + 8.0 + 2.0 * rng.random()
+        at = end + 3.0 + 3.0 * rng.random()
+        trap = Trap("time", at, False, close + 10.0, skip=1, after="written")
+        world.later(close - world.loop.time(), faults.set_trap, name, trap)
     cut = end - ttl_s + 2.0
     if rng.random() < 0.4:  # its answer comes late: a lease counted from then would be too long
         world.later(cut - 4.0 - world.loop.time(), _late_answer, world, name, cut)
     world.later(cut - world.loop.time(), _cut, world, name, until)
     if rng.random() < 0.7:
         venue.lingers[name] = until
-    if rng.random() < 0.4:
+    if not amid_signing and rng.random() < 0.4:
         trap = Trap("time", close + 2.0 + 10.0 * rng.random(), False, close + 10.0)
         trap.skip = rng.randrange(8)
         world.later(close - world.loop.time(), faults.set_trap, name, trap)

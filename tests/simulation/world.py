@@ -30,6 +30,7 @@ from tests.simulation.registry import ModelRegistry
 from tests.simulation.venue_port import VenuePort
 
 TICKS_A_BAR = 8
+OPENING_S = 1.0
 REST_S = 150.0
 AGREE_TRIES = 12
 STARTS_MOST = 100
@@ -187,7 +188,10 @@ class World:
         return self._result()
 
     async def _market(self) -> None:
-        """Move the market bar by bar, at its own time."""
+        """Move the market bar by bar, at its own time, and open one more bar.
+
+        Whoever asks for candles after a close knows that it is one by the bar that follows.
+        """
         mover = self.venue.parts.mover
         step_s = market.INTERVAL_MS / 1000 / TICKS_A_BAR
         at = 0.0
@@ -200,6 +204,10 @@ class World:
                 deque(mover.news(), maxlen=0)
             mover.close()
             deque(mover.news(), maxlen=0)
+        mover.begin(TICKS_A_BAR)
+        await asyncio.sleep(OPENING_S)
+        mover.tick()
+        deque(mover.news(), maxlen=0)
 
     def _result(self) -> Result:
         monitors = self.monitors
