@@ -146,6 +146,9 @@ def comovement(
     the compiled loop of the simulation gets the same bits.
     """
     k = len(symbols)
+    if k == 1:  # alone it is its own market
+        one = np.ones(1)
+        return Comovement(index={symbols[0]: 0}, correlation=one.reshape(1, 1), beta=one)
     target = np.full((k, k), UNKNOWN_CORRELATION)
     np.fill_diagonal(target, 1.0)
     returns = recent.returns(symbols)

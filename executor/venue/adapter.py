@@ -168,26 +168,28 @@ class Venue:
             It may exist: query by client order id before anything else.
         """
         symbol = intent.symbol
-        params: dict[str, Any] = {"clientOrderId": intent.client_order_id}
+        request: dict[str, Any] = {
+            "category": "linear",
+            "symbol": symbol,
+            "side": "Buy" if intent.side > 0 else "Sell",
+            "orderType": "Limit" if intent.price else "Market",
+            "qty": _snap(intent.quantity, self.instruments[symbol].lot),
+            "orderLinkId": intent.client_order_id,
+        }
+        if intent.price:
+            request["price"] = self._price(symbol, intent.price)
         if intent.reduce_only:
-            params["reduceOnly"] = True
+            request["reduceOnly"] = True
         if intent.stop_price:
-            params["stopLoss"] = {"triggerPrice": self._price(symbol, intent.stop_price)}
+            request["stopLoss"] = self._price(symbol, intent.stop_price)
         if intent.take_price:
-            params["takeProfit"] = {"triggerPrice": self._price(symbol, intent.take_price)}
-        send = partial(
-            self._trade.create_order,
-            self._names[symbol],
-            "limit" if intent.price else "market",
-            "buy" if intent.side > 0 else "sell",
-            _snap(intent.quantity, self.instruments[symbol].lot),
-            self._price(symbol, intent.price) if intent.price else None,
-            params,
-        )
+            request["takeProfit"] = self._price(symbol, intent.take_price)
+        send = partial(self._trade.privatePostV5OrderCreate, request)
         made = await self.calls.change("exit" if intent.reduce_only else "order", send)
-        if not isinstance(made, Mapping) or not made.get("id"):
+        found = made.get("result") if isinstance(made, Mapping) else None
+        if not isinstance(found, Mapping) or not found.get("orderId"):
             raise UnknownOutcomeError("the venue's acknowledgement holds no order id")
-        return str(made["id"])
+        return str(found["orderId"])
 
     async def protect(self, protect: Protect) -> None:
         """Set the stop and take of a position; the same again is no error."""

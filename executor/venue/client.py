@@ -96,7 +96,7 @@ def configuration(settings: Venue, *, private: bool) -> dict[str, Any]:
     """Return ccxt's configuration; keys only where requests are signed."""
     config: dict[str, Any] = {
         "timeout": settings.timeout_ms,
-        "enableRateLimit": True,
+        "enableRateLimit": not private,
         "rateLimiterAlgorithm": "rollingWindow",
         "has": {"fetchCurrencies": False},
         "options": {
@@ -111,7 +111,7 @@ def configuration(settings: Venue, *, private: bool) -> dict[str, Any]:
     }
     if not private:
         config |= MARKET_PACE
-    if private:
+    else:  # paced by `calls`, where exits wait for nobody; ccxt's window would let them wait
         config["apiKey"] = settings.api_key.get_secret_value()
         config["secret"] = settings.api_secret.get_secret_value()
     if settings.url:
