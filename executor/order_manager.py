@@ -87,7 +87,10 @@ Work = Coroutine[Any, Any, None]
 
 
 class OrderManager:
-    """Sends, asks and reports. The trader keeps ``newest_close_ms``: what entries must match."""
+    """Sends, asks and reports. The trader keeps ``newest_close_ms``: what entries must match.
+
+    ``is_unsettled`` from the first action on until the trader has taken in what became of the last.
+    """
 
     def __init__(self, venue: OrderVenue, clock: Clock, report: Report, patience: Patience) -> None:
         self._venue = venue
@@ -98,6 +101,7 @@ class OrderManager:
         self._stops: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._newest_stop: dict[str, str] = {}
         self.newest_close_ms = 0
+        self.is_unsettled = False
         self.fatal = ""
         self.sent = 0
 
@@ -121,6 +125,10 @@ class OrderManager:
         """Find out what became of an intent that a former run may have sent ``age_ms`` ago."""
         self._begin(self._order(intent, age_ms=age_ms, in_doubt=True))
 
+    def settle(self) -> None:
+        """Know that everything reported up to the last :class:`AllSettled` was taken in."""
+        self.is_unsettled = bool(self._tasks)
+
     async def wait(self, timeout_s: float) -> bool:
         """Wait until everything is settled; say whether it is."""
         if self._tasks:
@@ -134,6 +142,7 @@ class OrderManager:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _begin(self, work: Work) -> None:
+        self.is_unsettled = True
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)

@@ -145,7 +145,7 @@ class Trader:
             case BarsReady():
                 self._closes()
             case AllSettled():
-                pass  # what follows is that nothing is left to do
+                self._orders.settle()
             case FillReceived():
                 self._fill(item)
             case OrderUpdated() | FundingPaid():
@@ -226,7 +226,8 @@ class Trader:
 
     def _snapshot(self, item: SnapshotTaken) -> None:
         """Take a snapshot only where nothing happened since it was asked for."""
-        if item.generation != self.generation or self._orders.in_flight:
+        # The word on an order may wait behind it: one refused would be looked for and sent again.
+        if item.generation != self.generation or self._orders.is_unsettled:
             self._counters.snapshots_dropped += 1
             self._nudge(False)
             return

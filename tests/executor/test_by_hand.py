@@ -139,8 +139,8 @@ async def test_whatever_is_done_to_a_position_is_followed(stage: Stage, down: bo
     hand = Hand(stage, program)
     try:
         program.start()
+        await program.until_running()
         for act in (closes, halves, turns_round, liquidates):
-            await program.until(lambda s: bool(s.get("positions")), "in a position", PATIENCE_S)
             held = await hand.agreed()
             while not held:
                 await hand.go_on(5)

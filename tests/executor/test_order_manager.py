@@ -341,3 +341,18 @@ async def test_a_stop_leaves_what_is_under_way_to_the_journal(make: Make) -> Non
     await desk.manager.stop()
     assert desk.manager.in_flight == 0
     assert [r.status for r in desk.reports if isinstance(r, OrderUpdated)] == [OrderStatus.UNKNOWN]
+
+
+async def test_what_was_reported_is_unsettled_until_it_was_taken_in(make: Make) -> None:
+    """A refused order that is looked for before that is known would be sent after all."""
+    desk = make(FenceError("lease has 0 ms left"))
+    assert not desk.manager.is_unsettled
+    desk.manager.carry_out(Outcome(intents=(EXIT,)))
+    assert await desk.settle() == [(OrderStatus.REFUSED, "lease has 0 ms left")]
+    assert not desk.manager.in_flight
+    assert desk.manager.is_unsettled, "nobody has read the report yet"
+    desk.manager.settle()
+    assert not desk.manager.is_unsettled
+    desk.manager.carry_out(Outcome(intents=(ENTRY,)))
+    desk.manager.settle()
+    assert desk.manager.is_unsettled, "an older report does not settle a newer order"
