@@ -22,6 +22,7 @@ from executor.market.feed import Feed
 from executor.models.loader import LoadedModel, Loader
 from executor.models.store import ModelStore
 from executor.trader import Item
+from features.signals import SignalParams
 
 log = structlog.get_logger("model")
 
@@ -99,13 +100,21 @@ class ModelChanges:
         """Put a model that was in use before into the queue."""
         self._inbox.put_nowait(self._event(previous))
 
-    async def reload(self) -> str:
-        """Look at the alias now; say what came of it."""
-        before = self._loader.current
-        await self._loader.look(self.offer)
-        if self._loader.refusal:
-            return self._loader.refusal
-        return "a new model was taken" if self._loader.current is not before else "nothing new"
+    async def reload(self, judge: Callable[[SignalParams], str]) -> str:
+        """Look at the alias now; say what came of it.
+
+        ``judge`` says of a new model's six parameters what a replay thinks of them: the gate has
+        judged them on the whole record, so that it is shown and stops nothing.
+        """
+        said: list[str] = []
+
+        async def offer(loaded: LoadedModel) -> None:
+            info = loaded.bundle.info
+            said.append(f"version {loaded.record['version']} comes in: {judge(info.signal)}")
+            await self.offer(loaded)
+
+        await self._loader.look(offer)
+        return self._loader.refusal or "".join(said) or "nothing new"
 
     def taken(self, event: ModelSwapped, state: TradingState) -> None:
         """Write down what decides now, show it, and hand out the features it wants."""

@@ -22,7 +22,7 @@ from executor.core.events import Command
 from executor.core.tuning import BARS_MIN, judged
 from executor.journal.store import Journal
 from executor.parts import Parts
-from features.signals import ADAPTIVE_BOUNDS
+from features.signals import ADAPTIVE_BOUNDS, SignalParams
 from features.suggest import unknown_name
 
 STALE_MS: Final = 300_000
@@ -54,7 +54,7 @@ class CommandDesk:
         token: str,
         put: Callable[[Command], None],
         market_ms: Callable[[], int],
-        reload: Callable[[], Awaitable[str]],
+        reload: Callable[[Callable[[SignalParams], str]], Awaitable[str]],
         holds_lease: Callable[[], bool],
     ) -> None:
         self._journal = journal
@@ -134,7 +134,7 @@ class CommandDesk:
             signal = state.model.info.signal if state is not None and state.model else None
             if signal is None:
                 return Answer(verdict="refused", text="no model is loaded")
-            own = {key: float(getattr(signal, key)) for key in ADAPTIVE_BOUNDS}
+            own = _adaptive(signal)
             said, _ = self._verdict(own)
             self._give(CommandName.SET, who, own)
             text = f"back to the model's own, by {who or 'somebody'}; {said}"
@@ -146,7 +146,7 @@ class CommandDesk:
             return answer
         self._give(name, who, arguments)
         if name == CommandName.RELOAD:
-            return Answer(verdict="done", text=await self._reload())
+            return Answer(verdict="done", text=await self._reload(self._of_a_model))
         text = f"{name} by {who or 'somebody'}{self._still_shut(name)}"
         return Answer(verdict="taken", text=text)
 
@@ -200,6 +200,14 @@ class CommandDesk:
             values[key] = number
         return "" if values else "name a parameter and its value"
 
+    def _of_a_model(self, signal: SignalParams) -> str:
+        """Return what a replay says of the six parameters that a new model brings."""
+        state, own = self._parts.state, _adaptive(signal)
+        if state is not None and state.model is not None and state.adaptive() == own:
+            return "its parameters are those in use"
+        said = ", ".join(f"{key}={value:g}" for key, value in sorted(own.items()))
+        return f"{said}; {self._verdict(own)[0]}"
+
     def _verdict(self, values: Mapping[str, float]) -> tuple[str, bool]:
         """Return what a replay of the recent bars says of other parameters: better, or not."""
         state, params = self._parts.state, self._parts.params
@@ -251,6 +259,11 @@ def _number(body: Mapping[str, Any], key: str) -> int:
     """Return a positive whole number of a message, 0 where it holds none."""
     value = body.get(key)
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _adaptive(signal: SignalParams) -> dict[str, float]:
+    """Return the six adaptive parameters of a model's own signal."""
+    return {key: float(getattr(signal, key)) for key in ADAPTIVE_BOUNDS}
 
 
 def _as_number(value: float | str) -> float | None:

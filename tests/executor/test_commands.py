@@ -3,8 +3,8 @@
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from executor.journal.store import Journal
 from executor.parts import Parts
 from executor.settings.sections import Control
 from executor.settings.settings import Settings
+from features.signals import SignalParams
 from tests.support.clocks import FakeClock
 from tests.support.trading import LONG_ROW, Desk
 
@@ -47,6 +48,7 @@ class Bench:
     clock: FakeClock = field(default_factory=FakeClock)
     core: Desk = field(default_factory=Desk)
     taken: list[Command] = field(default_factory=list)
+    found: SignalParams | None = None
 
     def __post_init__(self) -> None:
         self.journal = Journal(self.folder / f"j{next(numbers)}.db")
@@ -65,8 +67,8 @@ class Bench:
             holds_lease=lambda: self.held,
         )
 
-    async def reload(self) -> str:
-        return "nothing new"
+    async def reload(self, judge: Callable[[SignalParams], str]) -> str:
+        return judge(self.found) if self.found is not None else "nothing new"
 
     async def give(self, body: Any, **more: Any) -> tuple[str, str]:
         answer = await self.desk.take(body, **more)
@@ -96,6 +98,22 @@ async def test_a_command_is_taken_with_who_and_when(bench: Bench, name: str) -> 
 async def test_reload_is_journaled_too_and_says_what_came_of_it(bench: Bench) -> None:
     assert await bench.give({"name": "reload", "who": "me"}) == ("done", "nothing new")
     assert [command.name for command in bench.taken] == ["reload"]
+
+
+async def test_reload_shows_the_replays_verdict_on_the_parameters_of_what_it_found(
+    bench: Bench,
+) -> None:
+    model = bench.core.state.model
+    assert model is not None
+    bench.found = model.info.signal
+    assert await bench.give({"name": "reload"}) == ("done", "its parameters are those in use")
+    bench.found = replace(model.info.signal, momentum_threshold=0.02)
+    _, text = await bench.give({"name": "reload"})
+    assert "momentum_threshold=0.02" in text
+    assert "0 bars, too few" in text
+    for _ in range(100):
+        bench.core.close({"BTCUSDT": LONG_ROW})
+    assert "the replay of 100 bars says" in (await bench.give({"name": "reload"}))[1]
 
 
 async def test_the_same_command_again_changes_nothing_and_gets_the_same_answer(
