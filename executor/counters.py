@@ -38,9 +38,9 @@ class Counters:
     waited_s: float = 0.0  # for lock and lease
 
     def came_up(self, age_s: float, history_s: float) -> None:
-        """Note how long the start took beside waiting for others and for the history."""
+        """Note how long the start took, the history included, beside waiting for lock and lease."""
         self.history_s = history_s
-        self.cold_start_s = max(0.0, age_s - history_s - self.waited_s)
+        self.cold_start_s = max(0.0, age_s - self.waited_s)
 
     def note_outcome(self, outcome: Outcome) -> None:
         """Count what one step decided."""

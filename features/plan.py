@@ -18,7 +18,8 @@ class Step:
     """Run a kernel on the slots ``inputs`` and put its values at ``output`` and after.
 
     ``guards`` are those inputs that may be NaN in their warm-up: then the kernel does not run, its
-    state stays, and its values are NaN.
+    state stays, and its values are NaN. ``reach`` is how many base bars back anything that it
+    serves remembers: the largest lookback of its features.
     """
 
     kernel: Kernel
@@ -26,6 +27,7 @@ class Step:
     inputs: tuple[int, ...]
     guards: tuple[int, ...]
     output: int
+    reach: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,13 +56,14 @@ def frames(catalog: Catalog) -> tuple[Frame, ...]:
 def _frame(timeframe: int, features: list[tuple[int, Feature]]) -> Frame:
     steps: list[Step] = []
     places: dict[tuple[object, ...], int] = {}
+    reaches = _reaches(features)
     slots = len(BAR_COLUMNS)
 
     def slot(part: Node | str) -> int:
         nonlocal slots
         if isinstance(part, str):
             return BAR_COLUMNS.index(part)
-        key = (part.kernel, part.inputs, part.parameters)
+        key = _key(part)
         if key not in places:
             inputs = tuple(slot(x) for x in part.inputs)
             kernel = KERNELS[part.kernel]
@@ -72,6 +75,7 @@ def _frame(timeframe: int, features: list[tuple[int, Feature]]) -> Frame:
                     inputs=inputs,
                     guards=tuple(x for x in inputs if x >= len(BAR_COLUMNS)),
                     output=slots,
+                    reach=reaches[key],
                 )
             )
             slots += kernel.outputs
@@ -85,6 +89,26 @@ def _frame(timeframe: int, features: list[tuple[int, Feature]]) -> Frame:
         columns=tuple(column for column, _ in features),
         sources=sources,
     )
+
+
+def _key(node: Node) -> tuple[object, ...]:
+    """Return what equal steps share: all of a node but which of the kernel's outputs it takes."""
+    return node.kernel, node.inputs, node.parameters
+
+
+def _reaches(features: list[tuple[int, Feature]]) -> dict[tuple[object, ...], int]:
+    """Return the largest lookback of the features that each step serves."""
+    found: dict[tuple[object, ...], int] = {}
+
+    def note(part: Node | str, lookback: int) -> None:
+        if not isinstance(part, str):
+            found[_key(part)] = max(found.get(_key(part), 0), lookback)
+            for one in part.inputs:
+                note(one, lookback)
+
+    for _, feature in features:
+        note(feature.node, feature.lookback)
+    return found
 
 
 def begin(step: Step) -> tuple[Any, Any]:

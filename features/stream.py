@@ -6,6 +6,7 @@ never differs from ``features.batch`` in a single bit. Rule: all that it remembe
 """
 
 import math
+import sys
 from operator import itemgetter
 from typing import Any
 
@@ -31,7 +32,9 @@ class _Timeframe:
         self.rings = [ring for _, ring in begun]
         self.values: list[Any] = [math.nan] * frame.slots
         self._interval_ms = interval_ms * frame.timeframe
-        self._steps = [self._prepared(step) for step in frame.steps]
+        self._steps = [(n, *self._prepared(step)) for n, step in enumerate(frame.steps)]
+        self._reaches = [step.reach for step in frame.steps]
+        self._awake = self._steps
         self._published = list(zip(frame.columns, frame.sources, strict=True))
 
     @staticmethod
@@ -40,11 +43,17 @@ class _Timeframe:
         end = step.output + step.kernel.outputs if step.kernel.outputs > 1 else 0
         return step.kernel.update, itemgetter(*step.inputs), single, step.guards, step.output, end
 
+    def wake(self, bars_left: int) -> int:
+        """Run the steps that reach ``bars_left`` base bars back; return the most others reach."""
+        reaches = list(zip(self._reaches, self._steps, strict=True))
+        self._awake = [step for reach, step in reaches if reach >= bars_left]
+        return max((reach for reach in self._reaches if reach < bars_left), default=-1)
+
     def advance(self, index: int, bar: tuple[float, ...], row: list[float]) -> None:
         """Take a closed bar (open, high, low, close, volume, settled, rate) of this timeframe."""
         values, states, rings = self.values, self.states, self.rings
         values[: len(BAR_COLUMNS)] = (index, (index + 1) * self._interval_ms, *bar)
-        for number, (update, pick, single, guards, output, end) in enumerate(self._steps):
+        for number, update, pick, single, guards, output, end in self._awake:
             cold = False
             for guard in guards:
                 if values[guard] != values[guard]:
@@ -85,6 +94,7 @@ class FeatureStream:
         base, *higher = (_Timeframe(frame, interval_ms) for frame in frames(catalog))
         self._base = base
         self._higher = higher
+        self._asleep = sys.maxsize  # the most base bars that a step which is left out reaches back
         self.last_open_ms: int | None = None
 
     def update(self, candle: Candle, funding_rate: float | None = None) -> FloatArray:
@@ -109,9 +119,23 @@ class FeatureStream:
             Before anything is changed, where the bar is not after the last one, or a number in it
             cannot be.
         """
+        self._advance(candle, funding_rate, 0)
+        return np.array(self._row)
+
+    def warm(self, candle: Candle, funding_rate: float | None, bars_left: int) -> None:
+        """Take a closed bar of the past, as :meth:`update` does.
+
+        The next row that is read is that of ``bars_left`` bars later: a step that serves only what
+        does not remember as much is left out (three quarters of a warm-up's work).
+        """
+        self._advance(candle, funding_rate, bars_left)
+
+    def _advance(self, candle: Candle, funding_rate: float | None, bars_left: int) -> None:
         check_candle(candle, self._interval_ms, self.last_open_ms)
         if funding_rate is not None:
             check_rate(funding_rate)
+        if bars_left <= self._asleep:
+            self._asleep = max(one.wake(bars_left) for one in (self._base, *self._higher))
         self.last_open_ms = int(candle.open_ms)
         index = self.last_open_ms // self._interval_ms
         bar = (
@@ -133,7 +157,6 @@ class FeatureStream:
             one.fold = after
             if ended:
                 one.advance(after[0], after[2:], row)
-        return np.array(row)
 
     def state(self) -> dict[str, Any]:
         """Return all that is remembered, as lists and numbers (NaN as None)."""

@@ -49,10 +49,9 @@ class FeatureRows:
     async def streamed(self, symbol: str, rows: Sequence[Candle], newest_ms: int) -> FeatureStream:
         """Return a stream that has seen ``rows`` up to the bar that opens at ``newest_ms``."""
         stream = FeatureStream(self._catalog, self._interval_ms)
-        for number, row in enumerate(rows):
-            if row.open_ms > newest_ms:
-                break
-            self._advance(symbol, stream, row)
+        past = [row for row in rows if row.open_ms <= newest_ms]
+        for number, row in enumerate(past):
+            stream.warm(row, self._rate(symbol, stream, row), len(past) - number)
             if number % 256 == 0:
                 await asyncio.sleep(0)
         return stream
@@ -72,15 +71,16 @@ class FeatureRows:
 
     def row(self, symbol: str, candle: Candle) -> FloatArray | None:
         """Return the row that the model wants, None while the volatility is not warm."""
-        row = self._advance(symbol, self._streams[symbol], candle)
+        stream = self._streams[symbol]
+        row = stream.update(candle, self._rate(symbol, stream, candle))
         if not self._settlements.is_sure(symbol):
             row[self._funded] = math.nan
         if not row[self._volatility] > 0.0:
             return None
         return row if self._columns is None else row[self._columns]
 
-    def _advance(self, symbol: str, stream: FeatureStream, candle: Candle) -> FloatArray:
+    def _rate(self, symbol: str, stream: FeatureStream, candle: Candle) -> float | None:
+        """Return the newest funding rate that was settled since the stream's last bar."""
         last_ms = stream.last_open_ms
         after_ms = candle.open_ms if last_ms is None else last_ms + self._interval_ms
-        until_ms = candle.open_ms + self._interval_ms
-        return stream.update(candle, self._settlements.rate(symbol, after_ms, until_ms))
+        return self._settlements.rate(symbol, after_ms, candle.open_ms + self._interval_ms)

@@ -39,7 +39,7 @@ from tests.support.mlflow_fake import FakeMlflow
 from tests.support.paper import PaperHere, paper_here
 from tests.support.servers import started
 
-HISTORY = 2_000
+HISTORY = 5_400  # more than a warm-up reads
 BARS, BARS_WIDE, IDLE_SECONDS = 1_000, 40, 20.0
 SETTLED_MS, SETTLED_SECONDS = 28_800_000, 10.0
 # Between bars, with few and with many symbols: more calls a second than a bot allows itself, which

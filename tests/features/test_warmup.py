@@ -9,8 +9,10 @@ import pytest
 
 from features.batch import feature_matrix
 from features.catalog import default_catalog
+from features.funding import settled_between
 from features.kernels.registry import KERNELS
 from features.node import Feature
+from features.stream import FeatureStream
 from features.types import Candles, Funding
 from tests.support.candles import INTERVAL_MS, real_candles, real_funding, simulated, without
 from tests.support.shared_data import shared_data
@@ -113,3 +115,36 @@ def test_lookbacks_count_bars_of_the_timeframe_in_base_bars() -> None:
     base, higher = by_name["rsi_14"], by_name["rsi_14_x4"]
     assert higher.lookback == (base.lookback + 1) * 4
     assert base.lookback == math.ceil(48 * 13.5) + 14
+
+
+def warmed_rows(candles: Candles, funding: Funding, start: int, head: int) -> np.ndarray:
+    """Return the rows from ``head`` on of a stream that took what is before it as the past."""
+    stream = FeatureStream(CATALOG, INTERVAL_MS)
+    rows = []
+    for i in range(start, candles.n):
+        close_ms = int(candles.close_ms[i])
+        before_ms = int(candles.close_ms[i - 1]) if i > start else close_ms - INTERVAL_MS
+        rate = settled_between(funding, before_ms, close_ms)
+        if i < head:
+            stream.warm(candles.candle(i), rate, head - i)
+        else:
+            rows.append(stream.update(candles.candle(i), rate))
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_a_warm_up_that_leaves_out_what_is_forgotten_gives_the_same_bits(seed: int) -> None:
+    candles, funding = simulated(CATALOG.warmup_bars + 1_200, seed=seed)
+    candles = without(candles, [*range(CATALOG.warmup_bars - 40, CATALOG.warmup_bars - 23)])
+    whole = feature_matrix(candles, CATALOG, funding)
+    for start in np.random.default_rng(seed).integers(1, 1_000, 3).tolist():
+        head = start + CATALOG.warmup_bars
+        rows = warmed_rows(candles, funding, start, head)
+        np.testing.assert_array_equal(rows, whole[head:])
+
+
+def test_a_warm_up_that_leaves_out_too_much_is_seen() -> None:
+    candles, funding = simulated(CATALOG.warmup_bars + 100, seed=5)
+    whole = feature_matrix(candles, CATALOG, funding)
+    rows = warmed_rows(candles, funding, CATALOG.warmup_bars - 500, CATALOG.warmup_bars)
+    assert np.any(rows != whole[CATALOG.warmup_bars :])
