@@ -5,6 +5,7 @@ whole. In one process the first wins, so it is imported whole here, and the lean
 processes of its own (tests/executor/test_lean.py).
 """
 
+import gc
 import os
 
 import ccxt.pro  # noqa: F401 - imported for its effect
@@ -18,3 +19,9 @@ settings.register_profile(
 )
 settings.register_profile("soak", parent=settings.get_profile("unhurried"), max_examples=2_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "unhurried"))
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector leave alone what is loaded by now: it is there to the end."""
+    gc.collect()
+    gc.freeze()

@@ -93,7 +93,7 @@ def test_recorded_closes_decide_as_plain_ones() -> None:
 
 @pytest.mark.slow
 def test_self_tuning_on_a_recording_decides_as_on_bars() -> None:
-    done = compare(1500, EAGER)
+    done = compare(900, EAGER)
     assert {"params_adopted", "params_refused"} & {notice.code for notice in done.notices}
 
 

@@ -5,6 +5,7 @@ run (`monitors` do). Rule: results are kept only with the sources that they belo
 is told with the one command that shows it again.
 """
 
+import gc
 import hashlib
 import json
 import os
@@ -141,13 +142,19 @@ def _spread(
 ) -> Iterator[T]:
     """Yield what came of each call, as it comes; no more than a few are handed out ahead."""
     if jobs <= 1:
+        leave_loaded_alone()
         for given in arguments:
             yield work(*given)
         return
     pending: set[Future[T]] = set()
     queue = iter(arguments)
     context = get_context("spawn")  # forked after its libraries' threads began, a child can hang
-    with ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=RUNS_A_PROCESS) as pool:
+    with ProcessPoolExecutor(
+        jobs,
+        mp_context=context,
+        initializer=leave_loaded_alone,
+        max_tasks_per_child=RUNS_A_PROCESS,
+    ) as pool:
         while True:
             while len(pending) < 2 * jobs and (given := next(queue, None)) is not None:
                 pending.add(pool.submit(work, *given))
@@ -156,6 +163,12 @@ def _spread(
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
+
+
+def leave_loaded_alone() -> None:
+    """Keep the garbage collector from what is loaded by now; a run takes a tenth less time."""
+    gc.collect()
+    gc.freeze()
 
 
 def _digest() -> str:
