@@ -155,15 +155,7 @@ def _adopt(
     text = f"{symbol}: adopted a position of {side * venue.quantity} loaded from the exchange"
     draft.notice(NoticeCode.ADOPTED, symbol, text, time_ms)
     if not params.reconcile.adopt_unknown:
-        send_exit(
-            state,
-            position,
-            leg=Leg.RECONCILE,
-            time_ms=time_ms,
-            price=mark,
-            reason=ExitReason.FLATTEN,
-            draft=draft,
-        )
+        _close(state, position, mark, time_ms, ExitReason.FLATTEN, draft)
     elif venue.stop_price <= 0.0 or venue.take_price <= 0.0:
         protect(position, time_ms, "adopted", draft)
 
@@ -244,15 +236,7 @@ def _stops(
         f"{position.protect_tries - 1} requests, the market is at {mark}; closing the position"
     )
     draft.notice(NoticeCode.NAKED_POSITION, symbol, text, time_ms)
-    send_exit(
-        state,
-        position,
-        leg=Leg.RECONCILE,
-        time_ms=time_ms,
-        price=mark,
-        reason=reason,
-        draft=draft,
-    )
+    _close(state, position, mark, time_ms, reason, draft)
 
 
 def _look_beyond(
@@ -284,13 +268,24 @@ def _look_beyond(
         f"for {lasted_ms / 1000:.0f} s and the venue did not fire it; closing the position"
     )
     draft.notice(NoticeCode.NAKED_POSITION, symbol, text, time_ms)
+    _close(state, position, venue.mark_price, time_ms, ExitReason.STOP, draft)
+
+
+def _close(
+    state: TradingState,
+    position: Position,
+    price: float,
+    time_ms: int,
+    reason: ExitReason,
+    draft: Draft,
+) -> None:
     send_exit(
         state,
         position,
         leg=Leg.RECONCILE,
         time_ms=time_ms,
-        price=venue.mark_price,
-        reason=ExitReason.STOP,
+        price=price,
+        reason=reason,
         draft=draft,
     )
 
