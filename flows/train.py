@@ -72,7 +72,7 @@ def train(dataset_key: str, study_name: str, joins: int | None = None) -> dict[s
     trained = train_model(data, recipe, terms, machine(settings))
     for symbol, count in trained.samples.dropped.items():
         log.info("%s: labels not used, for want of a bar inside their span: %d", symbol, count)
-    evidence = evaluate_model(trained, data, terms.judged_ms)
+    evidence = evaluate_model(trained, data, terms.judged_ms, written=base)
     origin = _origin(facts, terms.seed)
     draft = pack(draft_manifest(data, trained, evidence, origin), parts(trained))
     log.info("the live decision core trades the test part")

@@ -127,7 +127,7 @@ def search_market(terms: Terms, seed: int, real: Histories | None = None) -> Sea
     evidence, reason = None, ""
     try:
         trained = train(data, base.with_point(best.point), trial, machine)
-        evidence = evaluate_model(trained, data, trial.judged_ms, parity_symbols=1)
+        evidence = evaluate_model(trained, data, trial.judged_ms, parity_symbols=1, written=base)
     except InputError as error:
         reason = str(error)
     hold = evidence.hold if evidence is not None else np.zeros(trial.days)

@@ -8,8 +8,11 @@ import numpy as np
 import xgboost as xgb
 
 from features.barriers import PROFIT, REASON_NAMES, STOP, TIME
+from features.errors import InputError
+from flows.research.book import DAY_MS
 from flows.research.economics import wishes
 from flows.research.evidence import (
+    WRITTEN,
     CalibrationBucket,
     Evidence,
     Figures,
@@ -20,7 +23,8 @@ from flows.research.evidence import (
 from flows.research.fitting import ALL, groups
 from flows.research.market import Dataset
 from flows.research.parity import leaked_rows, unequal_features
-from flows.research.samples import Samples
+from flows.research.recipe import Recipe
+from flows.research.samples import Samples, draw_samples
 from flows.research.scores import curve, group_figures, judged_parts, split_figures
 from flows.research.track import Period, Track, buy_and_hold, make_track, mark
 from flows.research.training import Trained
@@ -31,17 +35,23 @@ SHAP_ROWS = 1000
 
 
 def evaluate_model(
-    trained: Trained, dataset: Dataset, judged_ms: int, parity_symbols: int | None = None
+    trained: Trained,
+    dataset: Dataset,
+    judged_ms: int,
+    parity_symbols: int | None = None,
+    written: Recipe | None = None,
 ) -> Evidence:
     """Return all figures of a finished model; the walk-forward judged from ``judged_ms`` on.
 
     Features are compared with the live stream for ``parity_symbols``, or for all symbols.
+    ``written`` is the recipe that the search began with; the model's own where none was made.
     """
     samples, oof = trained.samples, trained.out_of_fold
     test_period = Period.between(trained.cuts.test_ms, trained.cuts.last_ms)
     period = Period.between(judged_ms, trained.cuts.last_ms)
     test_tracks = _tracks(trained, dataset, test_period, walked=False)
     tracks = _tracks(trained, dataset, period, walked=True)
+    tracks |= _written(dataset, written or trained.recipe, period)
     unequal, compared = unequal_features(dataset, parity_symbols)
     parts = judged_parts(trained)
     seen = parts["train"]
@@ -78,6 +88,17 @@ def evaluate_model(
             trained.embargo_ms,
         ),
     )
+
+
+def _written(dataset: Dataset, written: Recipe, period: Period) -> dict[str, Track]:
+    """Return the record of every signal of a recipe as it was written down: no model, no search."""
+    try:
+        samples = draw_samples(dataset, written)
+    except InputError:  # it has no signal here, and no record
+        return {}
+    begin, end = period.first_day * DAY_MS, (period.first_day + period.days) * DAY_MS
+    inside = (samples.start_ms >= begin) & (samples.start_ms < end)
+    return {WRITTEN: make_track(dataset, samples, inside, period)}
 
 
 def calibration_buckets(trained: Trained, key: int = ALL) -> tuple[CalibrationBucket, ...]:

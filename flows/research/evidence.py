@@ -8,12 +8,14 @@ from the file alone.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import isfinite, nan
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from features.types import FloatArray
 
+WRITTEN: Final = "written signal"
+"""The record of the recipe as it was written down, without a model: nobody searched for it."""
 Figures = dict[str, float]
 Curve = dict[str, list[float]]
 

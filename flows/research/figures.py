@@ -17,17 +17,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from flows.research.evidence import Evidence
+from flows.research.evidence import WRITTEN, Evidence
 from flows.research.performance import drawdowns, equity_curve
 
 mpl.use("Agg")
 
 INK, QUIET, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 BLUE, ORANGE, GREEN, RED, VIOLET = "#2563eb", "#ea8a00", "#0f9d6b", "#d64545", "#7c3aed"
+BROWN = "#92400e"
 COLORS = {
     "model": BLUE,
     "signal alone": ORANGE,
     "logistic alone": GREEN,
+    WRITTEN: BROWN,
     "costs x2": VIOLET,
     "costs x3": RED,
     "buy and hold": QUIET,
@@ -62,8 +64,8 @@ def equity_figure(evidence: Evidence) -> bytes:
         figure = Figure(figsize=(9.0, 5.6), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         series = {name: evidence.records[name].daily for name in evidence.records}
-        shown = ("model", "signal alone", "logistic alone", "costs x2")
-        lines = {name: series[name] for name in shown} | {"buy and hold": evidence.hold}
+        shown = ("model", "signal alone", WRITTEN, "logistic alone", "costs x2")
+        lines = {n: series[n] for n in shown if n in series} | {"buy and hold": evidence.hold}
         days = days_from(evidence.first_day, evidence.hold.size + 1)
         for name, daily in lines.items():
             main = name == "model"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from features.types import FloatArray
 from flows.research.criteria import Criterion, Verdict, at_least, at_most, reported
-from flows.research.evidence import Evidence, Record
+from flows.research.evidence import WRITTEN, Evidence, Record
 from flows.research.objective import TrialResult
 from flows.research.overfitting import probability_of_overfitting
 from flows.research.performance import DAYS_A_YEAR, drawdowns, equity_curve, sharpe_annual
@@ -33,7 +33,11 @@ BLOCK_DAYS_MIN = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateLimits:
-    """What a model must show; fractions, days and counts as named."""
+    """What a model must show; fractions, days and counts as named.
+
+    ``written_share`` is the part of the level of superior predictive ability that the written
+    signal is tested with; the rest is for the search.
+    """
 
     trades_min: int = 100
     drawdown_max: float = 0.3
@@ -43,7 +47,8 @@ class GateLimits:
     spa_draws: int = 5000
     loss_probability_max: float = 0.2
     cscv_blocks: int = 16
-    track_record_level: float = 0.005
+    written_share: float = 0.25
+    track_record_level: float = 0.001
     calibration_error_max: float = 0.1
     log_loss_margin: float = 0.005
     seed: int = 7
@@ -98,7 +103,7 @@ def judge_model(evidence: Evidence, attempts: Attempts, limits: GateLimits) -> V
         criteria=(
             *_soundness(evidence),
             *_record_criteria(evidence, limits),
-            _superiority(attempts, limits, evidence.horizon_hours / 24.0),
+            _superiority(attempts, evidence, limits),
             _loss_probability(attempts, limits),
             *_reported(evidence, attempts, limits),
         ),
@@ -220,27 +225,40 @@ def _baseline_criteria(evidence: Evidence, limits: GateLimits) -> list[Criterion
     return out
 
 
-def _superiority(attempts: Attempts, limits: GateLimits, horizon_days: float) -> Criterion:
-    """Return Hansen's test over every trial, at the level that pays for repeated use."""
+def _superiority(attempts: Attempts, evidence: Evidence, limits: GateLimits) -> Criterion:
+    """Return Hansen's test over every trial and the written signal, at the level of this use.
+
+    The written signal was there before the search: it is tested by itself with its share of the
+    level, and pays for nobody's trials. The value is the smaller p-value, each over its share.
+    """
     level = spending_level(limits.spa_level, attempts.attempt)
     name = "superior predictive ability"
     days, trials = attempts.series.shape
     if days < 10 * BLOCK_DAYS_MIN:
         reason = f"only {days} judged days; {10 * BLOCK_DAYS_MIN} are needed"
         return Criterion(name=name, value=nan, threshold=level, passed=False, reason=reason)
-    found = superior_ability(
-        attempts.alpha,
-        block_mean=max(BLOCK_DAYS_MIN, 3.0 * horizon_days),
-        draws=limits.spa_draws,
-        rng=np.random.default_rng(limits.seed),
-    )
+    written = evidence.records.get(WRITTEN)
+    families = [(attempts.alpha, 1.0 - limits.written_share)]
+    if written is not None:
+        families.append((alpha(written, evidence.hold)[:, None], limits.written_share))
+    chances = [
+        superior_ability(
+            family,
+            block_mean=max(BLOCK_DAYS_MIN, 3.0 * evidence.horizon_hours / 24.0),
+            draws=limits.spa_draws,
+            rng=np.random.default_rng(limits.seed),
+        ).consistent
+        for family, _ in families
+    ]
+    found = min(1.0, *(p / share for p, (_, share) in zip(chances, families, strict=True)))
     return at_most(
         name,
-        found.consistent,
+        found,
         level,
         f"if none of the {trials} trials could beat its share of the market, a best one like this "
-        f"would turn up with probability {found.consistent:.3f}; allowed at attempt "
-        f"{attempts.attempt}: {level:.4f}",
+        f"would turn up with probability {chances[0]:.4f}"
+        + (f", a written signal like this with {chances[1]:.4f}" if len(chances) > 1 else "")
+        + f"; together {found:.4f}, allowed at attempt {attempts.attempt}: {level:.4f}",
     )
 
 

@@ -9,7 +9,14 @@ import pytest
 
 from flows.register import version_description
 from flows.research.criteria import Verdict
-from flows.research.evidence import CalibrationBucket, Evidence, Record, Spread, Trades
+from flows.research.evidence import (
+    WRITTEN,
+    CalibrationBucket,
+    Evidence,
+    Record,
+    Spread,
+    Trades,
+)
 from flows.research.performance import return_metrics
 from flows.research.verdict import (
     Attempts,
@@ -106,7 +113,7 @@ def test_a_place_of_self_tuning_that_loses_refuses_and_so_does_none_measured():
 def test_a_baseline_that_is_better_beyond_chance_refuses_and_one_about_as_good_does_not():
     """The model adds nothing to a signal that is an edge by itself: a coin toss must not refuse."""
     rng = np.random.default_rng(4)
-    evidence = made_evidence(0.15)
+    evidence = made_evidence(0.18)
     ours = evidence.records["model"].daily
     beside = replace(
         evidence,
@@ -158,6 +165,35 @@ def test_a_share_of_a_rising_market_is_no_edge():
     assert "superior predictive ability" not in failed(
         judge_model(made_evidence(0.2), naive, LIMITS)
     )
+
+
+def test_a_written_signal_is_tested_by_itself_and_pays_for_nobodys_trials():
+    """Where the search shows too little, the signal it began with may; never without its share."""
+    rng = np.random.default_rng(5)
+    nothing = made_attempts(0.0, seed=8)
+    evidence = made_evidence(0.2)
+    assert "superior predictive ability" in failed(judge_model(evidence, nothing, LIMITS))
+    strong = record(rng.normal(0.002, 0.01, DAYS))
+    proven = replace(evidence, records={**evidence.records, WRITTEN: strong})
+    assert "superior predictive ability" not in failed(judge_model(proven, nothing, LIMITS))
+    idle = replace(evidence, records={**evidence.records, WRITTEN: record(np.zeros(DAYS))})
+    assert "superior predictive ability" in failed(judge_model(idle, nothing, LIMITS))
+    tide = record(strong.daily)
+    tide.metrics["exposure"] = 1.0
+    long = replace(proven, records={**proven.records, WRITTEN: tide}, hold=strong.daily)
+    assert "superior predictive ability" in failed(judge_model(long, nothing, LIMITS))
+
+
+def test_each_family_has_its_share_of_the_level():
+    level = spending_level(LIMITS.spa_level, 1)
+    weak = made_attempts(0.105, seed=3)
+    both = [
+        judge_model(made_evidence(0.2), weak, replace(LIMITS, written_share=share))
+        for share in (0.0, 0.25, 0.5)
+    ]
+    values = [next(c.value for c in v.criteria if c.name.startswith("superior")) for v in both]
+    assert 0.0 < values[0] < level
+    assert values == pytest.approx([values[0], values[0] / 0.75, values[0] / 0.5])
 
 
 def test_a_later_attempt_must_clear_a_higher_bar():
