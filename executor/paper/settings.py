@@ -138,6 +138,10 @@ def _check_numbers(given: argparse.Namespace, symbols: int) -> None:
         value = getattr(given, name)
         if value is not None and value < 1:
             raise InputError(f"--{name} is {value}; give 1 or more")
+    for name in ("seed", "fault_seed"):
+        if getattr(given, name) < 0:
+            value = getattr(given, name)
+            raise InputError(f"--{name.replace('_', '-')} is {value}; give 0 or more")
     wanted = ((given.history or 0) + (given.bars or 0)) * symbols
     if wanted > BARS_MOST:
         raise InputError(

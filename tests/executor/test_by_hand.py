@@ -140,6 +140,7 @@ async def test_whatever_is_done_to_a_position_is_followed(stage: Stage, down: bo
     try:
         program.start()
         await program.until_running()
+        await hand.go_on(5)  # before its first close there is nothing to be done with
         for act in (closes, halves, turns_round, liquidates):
             held = await hand.agreed()
             while not held:

@@ -74,6 +74,8 @@ def refusal(words: list[str]) -> str:
 @example(options=[("--journal", "HERE/notes")], joined=False)
 @example(options=[("--faults", "HERE/notes")], joined=False)
 @example(options=[("--bars", "--")], joined=True)
+@example(options=[("--seed", "-1")], joined=False)
+@example(options=[("--fault-seed", "-1")], joined=False)
 def test_any_command_line(here: Path, options: list[tuple[str, str]], joined: bool) -> None:
     words = list(SMALL)
     for name, value in options:
