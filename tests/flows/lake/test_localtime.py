@@ -176,11 +176,21 @@ def test_real_bars_moved_by_two_hours_are_seen_against_every_other_series(tmp_pa
 
 
 @pytest.mark.slow
-def test_no_true_file_is_refused(tmp_path):
-    """Every real file, one after the other into one lake, spot with its 27 gaps too."""
+@pytest.mark.parametrize(
+    "venues",
+    [
+        ("binance-spot",),
+        pytest.param(
+            ("binance-perp", "binance-spot", "bybit-perp", "kucoin-perp"), marks=pytest.mark.soak
+        ),
+    ],
+    ids=["spot", "all"],
+)
+def test_no_true_file_is_refused(tmp_path, venues):
+    """Every real file of some venues, one after the other into one lake, spot with its 27 gaps."""
     now_ms = int(datetime(2026, 11, 21, tzinfo=UTC).timestamp() * 1000)
     lake = Lake(tmp_path / "lake")
-    for venue in ("binance-perp", "binance-spot", "bybit-perp", "kucoin-perp"):
+    for venue in venues:
         found = import_files(lake, shared_data() / venue, venue, reading=Reading(now_ms=now_ms))
         assert found
         assert not np.isnan([one.rows for one in found]).any()
