@@ -225,6 +225,7 @@ async def test_the_end_is_told_and_nothing_more_is_sent(folder: Path) -> None:
         assert len(public.messages) == count
 
 
+@pytest.mark.slow
 async def test_whoever_missed_an_opening_is_shown_it_again(folder: Path) -> None:
     """A client that subscribes late, or that a burst woke only once, must not wait for ever."""
     async with paper_here(*options(folder)) as paper, bybit_client(paper) as me:

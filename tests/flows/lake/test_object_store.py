@@ -45,6 +45,7 @@ def test_everything_that_a_lake_does(store):
     assert all(path.startswith("bucket/lake/") for path in objects.objects)
 
 
+@pytest.mark.slow
 def test_the_commands_reach_it_by_variables(store, tmp_path, monkeypatch, capsys):
     environment, objects = store
     for name, value in environment.items():

@@ -200,6 +200,7 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path) -> None:
         wanted(str(tmp_path / "nothing.toml"), "champion")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [1.0, 2.0])
 def test_the_compiled_loop_gives_the_figures_of_the_live_core(factor: float) -> None:
     model = unpack(small_bundle())

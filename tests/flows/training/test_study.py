@@ -117,6 +117,7 @@ def test_warm_points_are_those_of_earlier_data_in_the_same_space(tmp_path):
     assert warm_points(books, SPACE, 10, most=5) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sampler", "more"), [(study.TPE, set()), (study.NSGA2, {"optuna-front.png"})]
 )
