@@ -211,7 +211,7 @@ class Assembly:
         self.universe.say = self._universe_changed
         self._watch = watch
         overview.listeners.append(watch.after)
-        self._fence.guard = state.guard
+        self._fence.guard, self._fence.wants = state.guard, self.orders.wants
         parts = overview.parts
         parts.state, parts.params, parts.orders = state, params, self.orders
         parts.reconciler = self.reconciler

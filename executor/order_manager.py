@@ -100,6 +100,7 @@ class OrderManager:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stops: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._newest_stop: dict[str, str] = {}
+        self._under_way: dict[str, tuple[OrderIntent, float]] = {}
         self.newest_close_ms = 0
         self.is_unsettled = False
         self.fatal = ""
@@ -110,8 +111,8 @@ class OrderManager:
         """Return how many actions are being carried out."""
         return len(self._tasks)
 
-    def carry_out(self, outcome: Outcome) -> None:
-        """Begin everything an outcome asks for: cancels, protections, exits, then entries."""
+    def carry_out(self, outcome: Outcome, age_ms: float = 0.0) -> None:
+        """Begin what was decided ``age_ms`` ago: cancels, protections, exits, then entries."""
         for cancel in outcome.cancels:
             self._begin(self._repeat("cancel", cancel.client_order_id, self._venue.cancel, cancel))
         for protect in outcome.protections:
@@ -119,11 +120,16 @@ class OrderManager:
             self._newest_stop[protect.symbol] = name
             self._begin(self._repeat("protect", name, self._venue.protect, protect))
         for intent in sorted(outcome.intents, key=lambda i: not i.reduce_only):
-            self._begin(self._order(intent, age_ms=0, in_doubt=False))
+            self._order(intent, age_ms, in_doubt=False)
 
-    def resume(self, intent: OrderIntent, age_ms: int) -> None:
+    def resume(self, intent: OrderIntent, age_ms: float) -> None:
         """Find out what became of an intent that a former run may have sent ``age_ms`` ago."""
-        self._begin(self._order(intent, age_ms=age_ms, in_doubt=True))
+        self._order(intent, age_ms, in_doubt=True)
+
+    def wants(self, client_order_id: str) -> bool:
+        """Say whether an order that is being seen through may still be signed."""
+        intent, born = self._under_way.get(client_order_id, (None, 0.0))
+        return intent is not None and self._still_wanted(intent, born)
 
     def settle(self) -> None:
         """Know that everything reported up to the last :class:`AllSettled` was taken in."""
@@ -153,11 +159,17 @@ class OrderManager:
             log.error("order_task_failed", error=repr(task.exception()))
             self.fatal = f"{type(task.exception()).__name__}: {task.exception()}"
         if not self._tasks:
+            self._under_way.clear()
             self._report(AllSettled())
 
-    async def _order(self, intent: OrderIntent, *, age_ms: int, in_doubt: bool) -> None:
-        """See one order through until the venue's word on it is known."""
+    def _order(self, intent: OrderIntent, age_ms: float, *, in_doubt: bool) -> None:
+        """Begin to see one order through; its age counts from when it was decided."""
         born = self._clock.monotonic() - age_ms / 1000
+        self._under_way[intent.client_order_id] = (intent, born)
+        self._begin(self._see_through(intent, born, in_doubt=in_doubt))
+
+    async def _see_through(self, intent: OrderIntent, born: float, *, in_doubt: bool) -> None:
+        """Send and ask until the venue's word on an order is known."""
         doubt_from = born
         for _ in range(SENDS_MAX):
             if in_doubt:

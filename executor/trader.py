@@ -250,6 +250,7 @@ class Trader:
 
     def apply(self, event: Event) -> Outcome:
         """Let the core decide, write it down, and only then begin to act."""
+        decided = self._clock.monotonic()
         day = self._new_day(event)
         outcome = step(self.state, event, self._params)
         entry = Entry(
@@ -265,7 +266,7 @@ class Trader:
         self._journal.record(
             entry, recorded_ms=self._clock.now_ms(), lease_token=self._lease_token()
         )
-        self._orders.carry_out(outcome)
+        self._orders.carry_out(outcome, age_ms=1000 * (self._clock.monotonic() - decided))
         self._counters.note_outcome(outcome)
         _log(outcome)
         self._after(event, outcome)

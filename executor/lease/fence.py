@@ -1,13 +1,14 @@
 """The last check before a change is signed.
 
 Decides whether the holder of the lease, now, may sign this change: the lease must outlast the
-request's recv_window and a margin, and after a kill or pause nothing that opens is signed. A kill
-or flatten may sign cancels and reduce-only orders without the lease until all is flat; nothing else
+request's recv_window and a margin, and nothing that opens is signed after a kill or pause, nor once
+it grew too old (a process can stand still between any two lines, so this is asked here). A kill or
+flatten may sign cancels and reduce-only orders without the lease until all is flat; nothing else
 may, or a standby that is still killed would undo what the holder does. Never signs.
 Rule: it is called between taking the timestamp and signing it (reliability.md A1), nowhere else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from executor.core.order_ids import parse_client_order_id
@@ -35,12 +36,16 @@ class GuardView(Protocol):
 
 
 class Fence:
-    """``guard`` is set once the state is known; before, nothing that opens is signed."""
+    """``guard`` and ``wants`` are set once the state is known; before, nothing opens.
+
+    ``wants`` says of a client order id whether that entry may still be sent.
+    """
 
     def __init__(self, lease: LeaseView, needed_ms: int) -> None:
         self._lease = lease
         self._needed_ms = needed_ms
         self.guard: GuardView | None = None
+        self.wants: Callable[[str], bool] = lambda _: False
 
     def check(self, path: str, params: Mapping[str, Any]) -> None:
         """Let a change pass, or raise.
@@ -53,6 +58,8 @@ class Fence:
         opens = path.endswith(CREATE) and params.get("reduceOnly") is not True
         if opens and (self.guard is None or self.guard.killed or self.guard.paused):
             raise FenceError("entries are not signed: killed, paused, or not yet started")
+        if opens and not self.wants(str(params.get("orderLinkId", ""))):
+            raise FenceError("the entry is no longer wanted: too old, or a newer bar has closed")
         remaining_ms = self._lease.remaining_ms()
         if remaining_ms >= self._needed_ms or self._is_emergency(path, params, opens):
             return

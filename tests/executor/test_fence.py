@@ -34,6 +34,7 @@ class FakeGuard:
 def fence(left_ms: int, **guard: Any) -> Fence:
     made = Fence(FakeLease(left_ms), NEEDED_MS)
     made.guard = FakeGuard(**guard)
+    made.wants = lambda _: True
     return made
 
 
@@ -66,6 +67,16 @@ def test_an_entry_that_was_in_doubt_is_not_sent_again_after_a_pause() -> None:
     with pytest.raises(FenceError, match="paused"):
         paused.check(CREATE, order(Leg.ENTRY))
     paused.check(CREATE, order(Leg.EXIT, reduceOnly=True))
+
+
+def test_an_entry_that_grew_old_is_not_signed_and_an_exit_is() -> None:
+    made = fence(20_000)
+    old = order(Leg.ENTRY)["orderLinkId"]
+    made.wants = lambda name: name != old
+    made.check(CREATE, order(Leg.PARTIAL_1))
+    with pytest.raises(FenceError, match="no longer wanted"):
+        made.check(CREATE, order(Leg.ENTRY))
+    made.check(CREATE, order(Leg.EXIT, reduceOnly=True))
 
 
 def test_kill_and_flatten_may_reduce_and_cancel_without_the_lease() -> None:
@@ -124,6 +135,7 @@ def signer(clock: FakeClock, lease: FakeLease) -> Signer:
     made = Signer()
     guarded = Fence(lease, NEEDED_MS)
     guarded.guard = FakeGuard()
+    guarded.wants = lambda _: True
     made.seam = Seam(clock=clock, fence=guarded.check, sink=lambda topic, message: None)
     return made
 

@@ -233,6 +233,18 @@ async def test_a_rate_limit_is_waited_out_and_the_order_sent_while_it_is_fresh(
     assert await stale.settle() == [(OrderStatus.REJECTED, "gave_up")]
 
 
+async def test_an_entry_is_wanted_only_while_it_is_seen_through_and_fresh(make: Make) -> None:
+    desk = make(timeout(), executes=[True], late_s=2.0)
+    assert not desk.manager.wants(ENTRY.client_order_id), "nobody decided it"
+    desk.manager.carry_out(Outcome(intents=(ENTRY, EXIT)), age_ms=29_999)
+    assert desk.manager.wants(ENTRY.client_order_id)
+    desk.venue.clock.pass_s(0.002)
+    assert not desk.manager.wants(ENTRY.client_order_id), "it stood still before it was begun"
+    assert desk.manager.wants(EXIT.client_order_id), "an exit is wanted however late"
+    await desk.settle()
+    assert not desk.manager.wants(EXIT.client_order_id)
+
+
 async def test_our_own_clock_is_no_reason_to_lose_an_order(make: Make) -> None:
     desk = make(RetryableError("clock", code="10002"))
     desk.manager.carry_out(Outcome(intents=(ENTRY,)))
