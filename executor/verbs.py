@@ -8,7 +8,6 @@ import argparse
 import asyncio
 import gc
 
-from executor import lean  # noqa: F401 - first: it decides what the others load
 from executor.alerting.process import send_test
 from executor.app import App
 from executor.clock import SystemClock

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import xgboost
 
 from executor.core.decide import expected_net
 from executor.core.linear import joined_probability, linear_score
@@ -25,6 +24,7 @@ from executor.core.manifest import (
     sha256,
 )
 from executor.core.model import Economics, ModelInfo, Prediction, Request
+from executor.core.trees import VERSION, Trees, TreesError
 from features.meta import model_names, model_row
 from features.signals import Signal
 from features.types import FloatArray
@@ -35,7 +35,7 @@ LINEAR: Final = "linear.json"
 VOLATILITY: Final = "volatility_96"
 ALL_GROUPS: Final = "*"
 # What this program predicts with; another minor version may predict otherwise.
-LIBRARY: Final = ".".join(xgboost.__version__.split(".")[:2])
+LIBRARY: Final = ".".join(VERSION.split(".")[:2])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,7 +60,7 @@ class Part:
 class Loaded:
     """A part ready to answer."""
 
-    booster: xgboost.Booster
+    trees: Trees
     linear: Linear
 
 
@@ -152,22 +152,19 @@ def _load(files: Mapping[str, bytes], folder: str, width: int) -> Loaded:
     for name in (folder + BOOSTER, folder + LINEAR):
         if name not in files:
             raise BundleError(f"bundle lacks {name}")
-    booster = xgboost.Booster({"nthread": 1})
     try:
-        booster.load_model(bytearray(files[folder + BOOSTER]))
-    except xgboost.core.XGBoostError as error:
-        line = str(error).strip().splitlines()[0]
-        raise BundleError(f"{folder}{BOOSTER} is not a booster: {line}") from error
-    booster.set_param({"nthread": 1})
-    if booster.num_features() != width:
-        raise BundleError(
-            f"{folder}{BOOSTER} takes {booster.num_features()} columns, the manifest names {width}"
-        )
-    # The first answer is slow (lazy set-up): it is given here and not on the first signal.
-    answer = booster.inplace_predict(np.zeros((1, width)), validate_features=False)
-    if answer.shape != (1,) or not 0.0 <= float(answer[0]) <= 1.0:
+        trees = Trees(files[folder + BOOSTER])
+        if trees.width != width:
+            raise BundleError(
+                f"{folder}{BOOSTER} takes {trees.width} columns, the manifest names {width}"
+            )
+        # The first answer is slow (lazy set-up): it is given here and not on the first signal.
+        answer = trees.predict(np.zeros((1, width)))
+    except TreesError as error:
+        raise BundleError(f"{folder}{BOOSTER} is not a booster we can ask: {error}") from error
+    if not 0.0 <= answer[0] <= 1.0:
         raise BundleError(f"{folder}{BOOSTER} does not answer with a probability")
-    return Loaded(booster=booster, linear=_read_linear(files[folder + LINEAR], folder, width))
+    return Loaded(trees=trees, linear=_read_linear(files[folder + LINEAR], folder, width))
 
 
 def _linear_bytes(linear: Linear) -> bytes:
@@ -246,9 +243,9 @@ class ModelBundle:
             rows = np.empty((len(members), len(self._manifest.model_names)))
             for k, i in enumerate(members):
                 rows[k] = self._row(requests[i])
-            boosted = self._parts[key].booster.inplace_predict(rows, validate_features=False)
+            boosted = self._parts[key].trees.predict(rows)
             for k, i in enumerate(members):
-                probability = self._probability(key, float(boosted[k]), rows[k].tolist())
+                probability = self._probability(key, boosted[k], rows[k].tolist())
                 answers[i] = self._priced(requests[i], probability)
         return [answers[i] for i in range(len(requests))]
 
