@@ -170,24 +170,26 @@ class OrderManager:
 
     async def _see_through(self, intent: OrderIntent, born: float, *, in_doubt: bool) -> None:
         """Send and ask until the venue's word on an order is known."""
-        doubt_from = born
-        for _ in range(SENDS_MAX):
+        doubt_from, exists = born, False
+        for sends in range(SENDS_MAX + 1):
             if in_doubt:
                 found = await self._resolve(intent, doubt_from)
                 if found is not None:
                     self._report(found)
                     return
-                if not self._still_wanted(intent, born):
-                    self._say(intent, OrderStatus.REJECTED, NEVER_ARRIVED)
+                if exists:  # never "never arrived": the next look at the account asks for it again
+                    log.warning("order_not_shown", order=intent.client_order_id)
                     return
+            is_again = sends > 0 or in_doubt
+            if sends == SENDS_MAX or (is_again and not self._still_wanted(intent, born)):
+                self._say(intent, OrderStatus.REJECTED, NEVER_ARRIVED if in_doubt else GAVE_UP)
+                return
             doubt_from = self._clock.monotonic()
             verdict = await self._send(intent)
             if verdict is None:
                 return
-            in_doubt = isinstance(verdict, UnknownOutcomeError | RejectedError)
-            if not in_doubt and not self._still_wanted(intent, born):
-                break
-        self._say(intent, OrderStatus.REJECTED, GAVE_UP)
+            exists = isinstance(verdict, RejectedError)
+            in_doubt = exists or isinstance(verdict, UnknownOutcomeError)
 
     async def _send(self, intent: OrderIntent) -> VenueError | None:
         """Send once; return None when settled, else what stands in the way of knowing."""

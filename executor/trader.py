@@ -33,7 +33,7 @@ from executor.core.events import (
 from executor.core.params import DAY_MS, Params
 from executor.core.state import TradingState
 from executor.core.step import step
-from executor.core.types import Bar, Order, Outcome
+from executor.core.types import Bar, FillKind, Order, Outcome
 from executor.counters import Counters
 from executor.journal.recovery import write_event, write_state
 from executor.journal.rows import Entry
@@ -188,7 +188,8 @@ class Trader:
             return
         self._counters.fills += 1
         outcome = self.apply(item)
-        if any(notice.code is NoticeCode.UNKNOWN_FILL for notice in outcome.notices):
+        stopped = item.fill.kind is FillKind.STOP  # in part, perhaps: the rest is unprotected
+        if stopped or any(n.code is NoticeCode.UNKNOWN_FILL for n in outcome.notices):
             self._nudge(False)
 
     def _account_event(self, item: OrderUpdated | FundingPaid) -> None:
@@ -286,13 +287,12 @@ class Trader:
 
     def _new_day(self, event: Event) -> str | None:
         """Return the UTC day that a close is the first of, else None."""
-        if not isinstance(event, BarClosed):
-            return None
-        return (
-            day_of(event.close_ms)
-            if event.close_ms // DAY_MS > self.state.close_ms // DAY_MS
-            else None
-        )
+        if (
+            isinstance(event, BarClosed)
+            and event.close_ms // DAY_MS > self.state.close_ms // DAY_MS
+        ):
+            return day_of(event.close_ms)
+        return None
 
     def _save_if_due(self) -> None:
         """Save the state after a close when nothing else waits, more seldom the larger it is."""

@@ -202,6 +202,25 @@ async def test_a_duplicate_id_means_that_it_arrived_before(make: Make) -> None:
     assert await desk.settle() == [(OrderStatus.FILLED, "")]
 
 
+async def test_a_duplicate_id_on_the_last_try_means_that_it_arrived_before(make: Make) -> None:
+    tries: list[Answer] = [RetryableError("clock")] * 3 + [timeout()]
+    desk = make(*tries, RejectedError("duplicate", code="110072"), executes=[False] * 3 + [True])
+    desk.venue.late_s = 8.0  # the reads lag: it is not shown before it is sent again
+    desk.manager.carry_out(Outcome(intents=(EXIT,)))
+    assert (await desk.settle())[-1] == (OrderStatus.FILLED, "")
+    assert len(desk.venue.sent) == 5
+
+
+async def test_what_exists_and_is_not_shown_is_left_to_the_next_look(make: Make) -> None:
+    desk = make(timeout(), RejectedError("duplicate", code="110072"), executes=[True])
+    desk.venue.late_s = 1_000.0
+    desk.manager.carry_out(Outcome(intents=(EXIT,)))
+    assert await desk.settle() == [(OrderStatus.UNKNOWN, "timed out")]
+    desk.venue.clock.pass_s(1_000.0)
+    desk.manager.resume(EXIT, age_ms=60_000)
+    assert (await desk.settle())[-1] == (OrderStatus.FILLED, "")
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "reason"),
     [
