@@ -11,16 +11,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from executor.core.events import BarClosed, HistoryLoaded, ModelSwapped
+from executor.core.events import BarClosed
 from executor.core.model import Model
-from executor.core.params import Params
-from executor.core.react import react
-from executor.core.state import Suspicion, restore, save
 from executor.core.step import step
 from executor.core.types import Decision, Outcome, Trade
 from executor.errors import JournalError
 from executor.journal.codec import CodecError, decode, encode
-from executor.journal.recovery import MODEL_SWAPPED, read_event
+from executor.journal.recovery import (
+    begin_anew,
+    put_back,
+    read_event,
+    read_params,
+    restore_whole,
+)
 from executor.journal.rows import KINDS
 from executor.journal.store import Journal, StoredDay, StoredEvent
 from features.errors import InputError
@@ -119,15 +122,10 @@ class _Past:
         if not sessions:
             raise JournalError("the journal does not say with which parameters the day began")
         before = [body for seq, body in sessions if seq < kept.state_seq]
-        self._params = _params(before[-1] if before else sessions[0][1])
+        self._params = read_params(before[-1] if before else sessions[0][1])
         self._later = [(seq, body) for seq, body in sessions if seq >= kept.state_seq]
-        data = json.loads(kept.state)
-        self._state = restore(data, self._params)
-        self._state.reconciled_ms = int(data.get("reconciled_ms", 0))
-        self._state.suspicions = {
-            name: Suspicion(**one) for name, one in data.get("suspicions", {}).items()
-        }
-        self._put_back(kept.state_seq, self._model_before(kept.state_seq))
+        self._state = restore_whole(json.loads(kept.state), self._params)
+        put_back(journal, self._state, self._params, kept.state_seq, self._needed)
 
     def outcomes(self) -> Iterator[tuple[StoredEvent, Outcome]]:
         """Yield every event since the kept state with what follows from it."""
@@ -135,37 +133,14 @@ class _Past:
             if stored.seq > self._kept.last_seq:
                 return
             while self._later and self._later[0][0] < stored.seq:
-                self._restart(*self._later.pop(0))
+                self._restart(self._later.pop(0)[1])
             event = read_event(stored, self._needed)
             yield stored, step(self._state, event, self._params)
 
-    def _restart(self, seq: int, params: str) -> None:
+    def _restart(self, params: str) -> None:
         """Go on as a new process did: from the saved state, nothing reconciled yet."""
-        model, version = self._state.model, self._state.model_version
-        self._params = _params(params)
-        self._state = restore(json.loads(json.dumps(save(self._state))), self._params)
-        self._put_back(seq, None if model is None else (model, version))
-
-    def _put_back(self, until_seq: int, model: tuple[Model, str] | None) -> None:
-        """Give the state what is not saved with it: its model, and the recent bars."""
-        state, params = self._state, self._params
-        if model is not None:
-            event = ModelSwapped(model=model[0], version=model[1], time_ms=state.close_ms)
-            react(state, event, params)
-        count = state.recent.maxlen or 1
-        rows = self._journal.newest_events(BarClosed.__name__, until_seq, count)
-        if rows:
-            closes = tuple(decode(BarClosed, stored.body) for stored in rows)
-            react(state, HistoryLoaded(closes=closes), params)
-
-    def _model_before(self, seq: int) -> tuple[Model, str] | None:
-        """Return the model that decided then: the last one of the state's version."""
-        version = self._state.model_version
-        for stored in reversed(self._journal.newest_events(MODEL_SWAPPED, seq, 1_000)):
-            row = json.loads(stored.body)
-            if row["version"] == version and row["bundle_sha256"]:
-                return self._needed(row["bundle_sha256"]), version
-        return None
+        self._params = read_params(params)
+        self._state = begin_anew(self._state, self._params)
 
     def _needed(self, sha256: str) -> Model:
         model = self._model_of(sha256)
@@ -175,14 +150,6 @@ class _Past:
                 "restore a backup that holds it"
             )
         return model
-
-
-def _params(body: str) -> Params:
-    try:
-        params: Params = decode(Params, body)
-    except CodecError as error:
-        raise JournalError(f"the parameters of the day cannot be read: {error}") from error
-    return params
 
 
 def _written(journal: Journal, kept: StoredDay) -> dict[int, list[tuple[str, str]]]:

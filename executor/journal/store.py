@@ -142,11 +142,12 @@ class Journal:
                 [(DONE, kind, name, PLANNED) for name in client_order_ids],
             )
 
-    def begin_session(self, params: str) -> None:
-        """Write the parameters of a process that goes on from what is written so far."""
+    def begin_session(self, params: str, state: str) -> None:
+        """Write what a process begins with: its parameters, and its state as a snapshot."""
         seq = self._number("SELECT COALESCE(MAX(seq), 0) FROM events")
         with self._transaction() as db:
             db.execute("INSERT INTO params (event_seq, body) VALUES (?, ?)", (seq, params))
+            db.execute("INSERT OR REPLACE INTO snapshots VALUES (1, ?, ?)", (seq, state))
 
     def record_model(self, version: str, bundle_sha256: str, body: str, recorded_ms: int) -> None:
         """Write that a model was taken into use."""
@@ -195,13 +196,6 @@ class Journal:
         ).fetchall()
         names = ("seq", "kind", "market_ms", "recorded_ms", "body")
         return [StoredEvent(**dict(zip(names, row, strict=True))) for row in reversed(rows)]
-
-    def last_model(self) -> tuple[str, str] | None:
-        """Return version and sha256 of the model that was taken into use last."""
-        row = self._db.execute(
-            "SELECT version, bundle_sha256 FROM models ORDER BY seq DESC LIMIT 1"
-        ).fetchone()
-        return None if row is None else (str(row[0]), str(row[1]))
 
     def models(self) -> list[str]:
         """Return the records of the models that were taken into use, newest first."""

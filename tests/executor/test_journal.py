@@ -187,9 +187,9 @@ def test_counts_are_of_what_was_written(journal: Journal) -> None:
     notice = Notice(code="paused", symbol="", text="x", time_ms=1)
     record(journal, entry(outcome=Outcome(notices=(notice,))))
     assert journal.counts() == {"fills": 1, "trades": 0, "orders": 1, "equity": 0}
-    journal.record_model("7", "sha", "{}", 1)
-    journal.record_model("8", "shb", "{}", 2)
-    assert journal.last_model() == ("8", "shb")
+    journal.record_model("7", "sha", "seven", 1)
+    journal.record_model("8", "shb", "eight", 2)
+    assert journal.models() == ["eight", "seven"]
     assert journal.decision_counts() == []
     assert journal.recent_trades(5) == []
 

@@ -1,5 +1,6 @@
 """What is rebuilt from the journal equals what was lost."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,16 @@ from executor.core.events import (
     FundingPaid,
     ModelSwapped,
     OrderUpdated,
+    VenuePosition,
     VenueSnapshot,
 )
-from executor.core.state import TradingState
+from executor.core.params import Params, with_profile
+from executor.core.state import TradingState, save
 from executor.core.step import step
 from executor.core.types import Fill, FillKind, OrderStatus, Outcome
 from executor.errors import JournalError
-from executor.journal.recovery import read_event, rebuild, write_event, write_state
+from executor.journal.codec import encode
+from executor.journal.recovery import read_event, rebuild, relive, write_event, write_state
 from executor.journal.rows import Entry
 from executor.journal.store import Journal
 from tests.support.trading import INTERVAL_MS, LONG_ROW, QUIET_ROW, SHORT_ROW, Desk, bar
@@ -36,10 +40,11 @@ class Life:
         self.rng = np.random.default_rng(seed)
         self.waiting: list[Event] = []
         self.fills = 0
+        self.looks = 0
         model = self.desk.model.info.bundle_sha256
         journal.record_model("1", model, "{}", 0)
         self._write(ModelSwapped(model=self.desk.model, version="1", time_ms=0), Outcome())
-        journal.save_snapshot(write_state(self.desk.state))
+        journal.begin_session(encode(self.desk.params), write_state(self.desk.state))
 
     def _write(self, event: Event, outcome: Outcome) -> None:
         self.journal.record(
@@ -103,9 +108,45 @@ class Life:
             self.take(
                 FundingPaid(symbol=held[-1], time_ms=desk.close_ms, amount=-0.02, rate=0.0001)
             )
+        if rng.random() < 0.6:
+            self.look()
         if rng.random() < 0.1:
             self.take(Command(name="pause", time_ms=desk.close_ms, who="me"))
             self.take(Command(name="resume", time_ms=desk.close_ms, who="me"))
+
+    def look(self) -> None:
+        """See the account as it is, or otherwise: another quantity, no stop, nothing at all."""
+        shown = []
+        for one in self.desk.state.ledger.positions.values():
+            what = self.rng.integers(0, 6)
+            if what == 0:
+                continue
+            shown.append(
+                VenuePosition(
+                    symbol=one.symbol,
+                    side=one.side,
+                    quantity=one.quantity * (2.0 if what == 1 else 1.0),
+                    entry_price=one.entry_price,
+                    stop_price=0.0 if what == 2 else one.stop_price,
+                    take_price=one.take_price,
+                    mark_price=one.entry_price,
+                )
+            )
+        self.looks += 1
+        cash = self.desk.state.ledger.cash
+        time_ms = self.desk.close_ms + 20_000 * self.looks
+        self.take(
+            VenueSnapshot(time_ms=time_ms, wallet_balance=cash, positions=tuple(shown), orders=())
+        )
+
+    def restart(self, params: Params) -> None:
+        """Die, and go on as a new process does."""
+        known = {self.desk.model.info.bundle_sha256: self.desk.model}
+        rebuilt = rebuild(self.journal, params, known.get)
+        assert rebuilt is not None
+        assert save(rebuilt) == save(self.desk.state), "it was decided by the parameters of then"
+        self.desk.state, self.desk.params = rebuilt, params
+        self.journal.begin_session(encode(params), write_state(rebuilt))
 
     def close_by_stop(self, symbol: str) -> None:
         position = self.desk.state.ledger.positions[symbol]
@@ -126,9 +167,9 @@ class Life:
 
 
 def again(life: Life) -> TradingState:
-    """Return what a new process rebuilds, the model taken from its store."""
+    """Return what the journal says that the process had, the model taken from its store."""
     known = {life.desk.model.info.bundle_sha256: life.desk.model}
-    rebuilt = rebuild(Journal(life.journal.path), life.desk.params, known.get)
+    rebuilt = relive(Journal(life.journal.path), Desk(SYMBOLS).params, known.get)
     assert rebuilt is not None
     return rebuilt
 
@@ -154,6 +195,50 @@ def test_what_is_rebuilt_is_what_was_lost(tmp_path: Path, seed: int) -> None:
         assert step(rebuilt, event, life.desk.params) == step(
             life.desk.state, event, life.desk.params
         )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_a_process_decided_is_derived_by_its_own_parameters(tmp_path: Path, seed: int) -> None:
+    """A crash, other parameters, and another crash: the orders are those that were sent."""
+    with Journal(tmp_path / "journal.db") as journal:
+        life = Life(journal, seed)
+        usual = life.desk.params
+        bolder = with_profile(usual, "aggressive")
+        for number in range(40):
+            life.bar()
+            assert write_state(again(life)) == write_state(life.desk.state)
+            if number % 6 == 3:
+                life.restart(bolder if life.desk.params is usual else usual)
+        assert life.desk.state.trade_count > 2
+        assert life.looks > 10
+
+
+def test_the_first_look_after_a_start_counts_at_once_and_a_later_one_does_not(
+    tmp_path: Path,
+) -> None:
+    """And whoever derives them again knows which was which."""
+    with Journal(tmp_path / "journal.db") as journal:
+        life = Life(journal, 1)
+        stranger = VenuePosition(
+            symbol="ETHUSDT",
+            side=1,
+            quantity=1.0,
+            entry_price=100.0,
+            stop_price=99.0,
+            take_price=102.0,
+            mark_price=100.0,
+        )
+        empty = VenueSnapshot(time_ms=1_000, wallet_balance=1.0, positions=(), orders=())
+        seen = replace(empty, time_ms=2_000, positions=(stranger,))
+        life.take(empty)
+        journal.save_snapshot(write_state(life.desk.state))
+        life.take(seen)
+        assert not life.desk.state.ledger.positions, "it must be seen twice"
+        assert not again(life).ledger.positions
+        life.restart(life.desk.params)
+        life.take(replace(seen, time_ms=3_000))
+        assert list(life.desk.state.ledger.positions) == ["ETHUSDT"]
+        assert write_state(again(life)) == write_state(life.desk.state)
 
 
 def test_a_new_journal_has_no_state(tmp_path: Path) -> None:

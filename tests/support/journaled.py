@@ -25,8 +25,7 @@ class Journaled:
         self.journal = Journal(path)
         self.desk = Desk(symbols)
         self._fills = 0
-        self.journal.save_snapshot(write_state(self.desk.state))
-        self.journal.begin_session(encode(self.desk.params))
+        self.journal.begin_session(encode(self.desk.params), write_state(self.desk.state))
         info = self.desk.model.info
         self.journal.record_model("1", info.bundle_sha256, "{}", 0)
         self.do(ModelSwapped(model=self.desk.model, version="1", time_ms=0))
@@ -121,4 +120,4 @@ class Journaled:
         found = rebuild(self.journal, params, lambda _: self.desk.model)
         assert found is not None
         self.desk.state = found
-        self.journal.begin_session(encode(params))
+        self.journal.begin_session(encode(params), write_state(found))
