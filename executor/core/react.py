@@ -168,7 +168,9 @@ def _book_fill(
 ) -> None:
     reason = _KIND_REASONS.get(fill.kind)
     if reason is None:
-        reason = ExitReason(order.intent.reason) if order and reduces else ExitReason.OUTSIDE
+        # An entry can close what somebody opened the other way: its reason is none for an exit.
+        exits = order is not None and order.intent.reduce_only
+        reason = ExitReason(order.intent.reason) if order and exits else ExitReason.OUTSIDE
     opening = state.openings.get(fill.client_order_id)
     known = opening is not None or reduces
     if opening is None and reduces:

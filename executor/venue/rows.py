@@ -122,7 +122,7 @@ def fill(row: Row) -> Fill:
         time_ms=int(number(row, "execTime")),
         client_order_id=str(row.get("orderLinkId") or ""),
         kind=kind,
-        reduce_only=optional(row, "closedSize") > 0.0,
+        reduce_only=0.0 < number(row, "execQty") <= optional(row, "closedSize"),
     )
 
 

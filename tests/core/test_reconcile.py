@@ -138,6 +138,29 @@ def test_a_position_closed_elsewhere_is_dropped_with_a_trade() -> None:
     assert desk.state.trade_count == 1
 
 
+@pytest.mark.parametrize("factor", [2.0, 1.0, 0.4])
+def test_an_entry_that_meets_what_somebody_opened_the_other_way_closes_it(factor: float) -> None:
+    """In part, whole, or with something left over: its own reason is no reason of an end."""
+    desk = Desk()
+    (entry,) = desk.close({BTC: LONG_ROW}).intents
+    desk.execute(symbol=BTC, side=-1, quantity=factor * entry.quantity, price=100.0)
+    outcome = desk.execute(
+        symbol=BTC,
+        side=1,
+        quantity=entry.quantity,
+        price=100.0,
+        client_order_id=entry.client_order_id,
+        reduce_only=factor >= 1.0,
+    )
+    held = desk.state.ledger.positions.get(BTC)
+    signed = held.side * held.quantity if held is not None else 0.0
+    assert signed == pytest.approx(entry.quantity * (1.0 - factor))
+    ended = [ExitReason.OUTSIDE] if factor <= 1.0 else []
+    assert [trade.reason for trade in outcome.trades] == ended
+    if factor < 1.0 and held is not None:
+        assert held.entry_id == entry.client_order_id, "what is left is ours, by its plan"
+
+
 @pytest.mark.parametrize("factor", [0.5, 2.0])
 def test_a_resized_position_follows_the_venue_and_keeps_its_plan(factor: float) -> None:
     desk = reconciled()

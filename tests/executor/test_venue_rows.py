@@ -94,6 +94,13 @@ def test_how_a_fill_came_about(changes: dict[str, str], kind: FillKind) -> None:
     assert venue_rows.fill(EXECUTION | changes).kind is kind
 
 
+@pytest.mark.parametrize(
+    ("closed", "only"), [("", False), ("0", False), ("0.1", False), ("0.2", True)]
+)
+def test_a_fill_that_closes_and_opens_is_not_only_reducing(closed: str, only: bool) -> None:
+    assert venue_rows.fill(EXECUTION | {"closedSize": closed}).reduce_only is only
+
+
 def test_funding_is_what_our_cash_gained() -> None:
     event = venue_rows.execution(EXECUTION | {"execType": "Funding", "execFee": "1.5"})
     assert event == FundingPaid(

@@ -240,5 +240,5 @@ class OnChange(Outside):
         if link and not any(self.is_planned(path, link) for path in self.journals()):
             self.bad("NO_INTENT", f"{link} is executed, no journal says that it was decided")
         closed, done = number(row["closedSize"]), float(row["execQty"])
-        if link and 0.0 < closed < done:
+        if link and 0.0 < closed < done and row["symbol"] not in self._hands:
             self.bad("FLIP", f"{link} closes {closed} and opens {done - closed}")
