@@ -61,15 +61,15 @@ def written(journal: Path) -> dict[str, set[tuple[Any, ...]]]:
 
 async def moment(stage: Stage, rng: np.random.Generator) -> None:
     """Wait for the moment to kill: some bars later, or any moment of a start."""
-    if rng.random() < 0.3:
-        await asyncio.sleep(float(rng.uniform(0.1, 2.0)))
-        return
-    wanted = (await market_state(stage))["step"] + int(rng.integers(1, 12))
-    async with asyncio.timeout(PATIENCE_S):
-        while (  # noqa: ASYNC110 - another process moves it
-            state := await market_state(stage)
-        )["step"] < wanted and not state["finished"]:
-            await asyncio.sleep(float(rng.uniform(0.0, 0.02)))
+    clock = asyncio.get_running_loop()
+    is_timed = rng.random() < 0.3
+    until = clock.time() + float(rng.uniform(0.1, 2.0) if is_timed else PATIENCE_S)
+    wanted = (await market_state(stage))["step"] + int(12 if is_timed else rng.integers(1, 12))
+    while (state := await market_state(stage))["step"] < wanted and not state["finished"]:
+        if clock.time() > until:
+            assert is_timed, f"no {wanted} bars after {PATIENCE_S} s"
+            return
+        await asyncio.sleep(float(rng.uniform(0.0, 0.02)))
 
 
 async def exchange_fills(stage: Stage) -> set[str]:
