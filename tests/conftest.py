@@ -7,11 +7,31 @@ processes of its own (tests/executor/test_lean.py).
 
 import gc
 import os
+from typing import Any, Final
 
 import ccxt.pro  # noqa: F401 - imported for its effect
+import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 pytest_plugins = ("tests.support.servers",)
+
+LEFT_MAX: Final = 300_000
+GROUPS: Final = {
+    "one MLflow server": (
+        "tests/flows/test_registry.py",
+        "tests/flows/test_onboard.py",
+        "tests/flows/test_settings.py",
+        "tests/flows/training/test_joining.py",
+        "tests/executor/test_quarantine.py",
+    ),
+    "one compilation of the kernels": ("tests/features/", "tests/flows/research/"),
+}
+LONG: Final = (
+    "tests/e2e/",
+    *(file for files in GROUPS.values() for file in files),
+    "tests/simulation/",
+)
 
 # No deadlines: a first example may compile, and the machine is shared.
 settings.register_profile(
@@ -22,6 +42,36 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "unhurried"))
 
 
 def pytest_collection_finish() -> None:
-    """Let the collector leave alone what is loaded by now: it is there to the end."""
+    """Let the collector leave alone what is loaded by now: it is there to the end.
+
+    What tests leave is collected between them; amid them it costs a tenth of the suite's time.
+    """
     gc.collect()
     gc.freeze()
+    gc.disable()
+
+
+def pytest_runtest_teardown() -> None:
+    """Collect once there is enough of it."""
+    if gc.get_count()[0] > LEFT_MAX:
+        gc.collect()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, whatever the order of the rest: no worker ends alone."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+class Grouped(LoadFileScheduling):  # type: ignore[misc]  # xdist
+    """A file to a worker, and files that need the same costly thing to the same worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return next((name for name, files in GROUPS.items() if file.startswith(files)), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Grouped:
+    """Hand tests out as `GROUPS` says."""
+    return Grouped(config, log)

@@ -167,7 +167,7 @@ def test_helpers_share_a_search(project, monkeypatch):
     records = study.records(study.open_study(study_url(load_settings()), searched["study"]))
     assert len(records) in {4, 5}  # two workers may both begin the last one
     assert {r.origin for r in records} >= {"sobol-0", "sobol-1"}
-    assert len({tuple(r.point.values()) for r in records}) == len(records)
+    assert len({tuple(r.point.values()) for r in records}) >= 4, "only that one may be drawn twice"
 
 
 def test_changed_candles_never_find_an_older_dataset(project, lake_folder, tmp_path, monkeypatch):
