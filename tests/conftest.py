@@ -35,7 +35,11 @@ LONG: Final = (
 
 # No deadlines: a first example may compile, and the machine is shared.
 settings.register_profile(
-    "unhurried", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "unhurried",
+    deadline=None,
+    max_examples=60,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("soak", parent=settings.get_profile("unhurried"), max_examples=2_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "unhurried"))

@@ -187,7 +187,7 @@ def executor_settings(journal: Path, store: Path, most: Limits) -> Settings:
             "api_secret": "secret",
         },
         "redis": {"heartbeat_interval_ms": 300_000},
-        "reconciler": {"interval_ms": 20_000},
+        "reconciler": {"interval_ms": 15_000},
         "model": {"poll_interval_ms": 60_000, "store": store},
         "journal": {"path": journal},
         "overrides": {
