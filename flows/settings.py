@@ -65,6 +65,7 @@ class Data(Section):
     interval: str = "15m"
     days: int = Field(default=365, ge=1, le=5000)
     mark: bool = True
+    market: str = ""
 
     @field_validator("symbols")
     @classmethod

@@ -79,6 +79,9 @@ class Plan:
             "TRIBAR_PATHS__LAKE": str(self.lake),
             "TRIBAR_PATHS__DATASETS": str(self.lake.with_name("datasets")),
             "TRIBAR_PATHS__REPORTS": str(self.folder / "reports"),
+            # Demos are counted together, and never as attempts of the person's own recipe.
+            "TRIBAR_PATHS__LEDGER": str(self.folder.with_name("gate.jsonl")),
+            "TRIBAR_DATA__MARKET": self.lake.parent.name,
             "TRIBAR_VENUE__ID": "bybit",
             "TRIBAR_VENUE__URL": paper_url,
             "TRIBAR_VENUE__WS_URL": paper_ws_url,

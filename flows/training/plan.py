@@ -113,10 +113,15 @@ def space_key(space: tuple[Dimension, ...]) -> str:
 
 
 def recipe_key(settings: Settings, feature_schema: str) -> str:
-    """Return the key of what the gate proves once: schema, mode, space, exit plan, tuning."""
-    base = base_recipe(settings)
+    """Return the key of what the gate proves once: schema, mode, space, exit plan, tuning, market.
+
+    The market is where candles come from, their interval, and the name that [data] gives it: what
+    was proven on one (a simulated one, say) is an attempt like any other on the next.
+    """
+    base, venue, data = base_recipe(settings), settings.venue, settings.data
     return key_of(
         {
+            "market": [venue.id, venue.url or "", data.interval, data.market],
             "schema": feature_schema,
             "mode": settings.model.mode,
             "space": [asdict(d) for d in space_of(settings, base)],

@@ -9,7 +9,8 @@ import pytest
 
 from features.errors import InputError
 from flows.demo.plan import DAY_MS, Plan, make_plan, parse_until
-from flows.settings import load_settings
+from flows.settings import Settings, load_settings
+from flows.training.plan import recipe_key
 
 BAR_MS = 900_000
 NOW_MS = 1_780_000_000_000
@@ -124,9 +125,27 @@ def test_nothing_of_a_real_system_is_touched(tmp_path: Path) -> None:
     assert demo.registry.model_name != settings.registry.model_name
     assert demo.schedule.deployment != settings.schedule.deployment
     assert demo.schedule.cron == ""
-    for path in (Path(demo.paths.lake), demo.paths.reports, demo.paths.datasets):
+    for path in (
+        Path(demo.paths.lake),
+        demo.paths.reports,
+        demo.paths.datasets,
+        demo.paths.ledger,
+    ):
         assert path.is_relative_to(settings.paths.demo)
     assert demo.venue.url == "http://127.0.0.1:1"
+
+
+def test_what_one_demo_proves_is_not_proven_for_another_market(tmp_path: Path) -> None:
+    """And the attempts of all of them are counted in one place."""
+
+    def of(**changes: Any) -> Settings:
+        variables = plan(tmp_path, **changes).environment("http://127.0.0.1:1", "ws://127.0.0.1:1")
+        return load_settings(tmp_path, variables)
+
+    first, other = of(), of(seed=8)
+    assert recipe_key(first, "a" * 64) == recipe_key(of(now_ms=NOW_MS + 60_000), "a" * 64)
+    assert recipe_key(first, "a" * 64) != recipe_key(other, "a" * 64)
+    assert first.paths.ledger == other.paths.ledger
 
 
 def test_the_lake_is_shared_by_the_same_market_only(tmp_path: Path) -> None:

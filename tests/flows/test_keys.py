@@ -93,7 +93,22 @@ def test_one_byte_of_the_code_that_results_depend_on_is_other_code(tmp_path, mon
     assert len(seen) == len(shelf.CODE) + 2
 
 
-def test_a_recipe_is_schema_mode_space_exit_plan_and_tuning_and_nothing_else(settings):
+@pytest.mark.parametrize(
+    ("section", "changes"),
+    [
+        ("venue", {"url": "http://127.0.0.1:8790"}),
+        ("data", {"interval": "1h"}),
+        ("data", {"market": "simulated"}),
+    ],
+)
+def test_a_recipe_is_proven_for_one_market(settings, section, changes):
+    """What a simulated market has proven is nothing proven for real candles."""
+    other = getattr(settings, section).model_copy(update=changes)
+    elsewhere = settings.model_copy(update={section: other})
+    assert recipe_key(elsewhere, SCHEMA) != recipe_key(settings, SCHEMA)
+
+
+def test_a_recipe_is_schema_mode_space_exit_plan_tuning_market_and_nothing_else(settings):
     """More data, more trials, another seed: the same recipe, and its uses are counted together."""
     first = recipe_key(settings, SCHEMA)
     assert recipe_key(settings, "b" * 64) != first
