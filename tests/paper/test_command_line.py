@@ -3,6 +3,8 @@
 Paths are drawn from the test's own folder and nowhere else: a file option writes.
 """
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,12 +46,14 @@ GIVEN = st.one_of(
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Path:
+def here(tmp_path: Path) -> Iterator[Path]:
+    """A folder with a market; files of refused starts are collected under their own test's rule."""
     (tmp_path / "market").mkdir()
     (tmp_path / "empty").mkdir()
     write_market(tmp_path / "market", {"BTCUSDT": wandering(1, 90)})
     (tmp_path / "notes").write_text("not yours\n")
-    return tmp_path
+    yield tmp_path
+    gc.collect()
 
 
 def refusal(words: list[str]) -> str:
