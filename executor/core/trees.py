@@ -91,11 +91,14 @@ class Trees:
         Raises
         ------
         TreesError
-            Where the rows have another width, or a booster answers with several numbers a row.
+            Where the rows have another width, do not lie together as float64 (the library would
+            read other memory), or a booster answers with several numbers a row.
         """
         n, width = rows.shape
-        if width != self.width or not rows.flags.c_contiguous:
+        if width != self.width:
             raise TreesError(f"rows have {width} columns, the booster takes {self.width}")
+        if rows.dtype.char != "d" or not rows.flags.c_contiguous:
+            raise TreesError(f"rows must lie together as float64, and are {rows.dtype}")
         described = ROWS % (rows.ctypes.data, n, width)
         shape, dimensions, answers = U64_POINTER(), ctypes.c_uint64(), FLOAT_POINTER()
         into = (ctypes.byref(shape), ctypes.byref(dimensions), ctypes.byref(answers))

@@ -75,11 +75,12 @@ def test_rows_of_another_width_are_refused() -> None:
         trees.predict(np.zeros((1, trees.width + 1)))
 
 
-def test_a_view_whose_rows_do_not_lie_together_is_refused() -> None:
-    """Its address would be read as if they did."""
+def test_rows_that_do_not_lie_together_as_float64_are_refused() -> None:
+    """Their address would be read as if they did."""
     trees = Trees(BOOSTER)
-    with pytest.raises(TreesError):
-        trees.predict(np.zeros((2, 2 * trees.width))[:, ::2])
+    for rows in (np.zeros((2, 2 * trees.width))[:, ::2], np.zeros((1, trees.width), np.float32)):
+        with pytest.raises(TreesError, match="lie together as float64"):
+            trees.predict(rows)  # type: ignore[arg-type]  # what a type checker refuses too
 
 
 def test_a_booster_of_several_classes_is_refused() -> None:
