@@ -85,6 +85,10 @@ class Calls:
 
     async def query(self, label: str, call: Call, *, urgent: bool = False) -> Any:
         """Ask, and ask again while the failure is one that passes; ``urgent`` waits for nobody."""
+        try:  # nearly every query ends here: the machinery of retries costs as much as an answer
+            return await self._once(label, call, change=False, urgent=urgent)
+        except RetryableError as error:
+            failure: RetryableError | None = error
         policy = self._policy
         async for attempt in stamina.retry_context(
             on=RetryableError,
@@ -95,6 +99,9 @@ class Calls:
             wait_jitter=policy.backoff_first_ms / 1000,
         ):
             with attempt:
+                if failure is not None:  # the first of the tries, which is known
+                    known, failure = failure, None
+                    raise known
                 return await self._once(label, call, change=False, urgent=urgent)
         raise AssertionError("stamina ends by returning or by raising")
 

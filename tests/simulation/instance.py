@@ -25,7 +25,7 @@ from executor.control import stream as commands
 from executor.journal.recovery import rebuild
 from executor.journal.store import Journal
 from executor.model_changes import kept_model
-from executor.models import loader
+from executor.models import loader, quarantine
 from executor.models.registry import RegistryError, Version
 from executor.models.store import ModelStore
 from executor.settings.settings import Settings
@@ -193,6 +193,7 @@ REPLACED: tuple[tuple[Any, str, Any], ...] = (
     (app, "FileLock", SimulatedFileLock),
     (app, "STANDBY_POLL_S", IDLE_POLL_S),
     (commands, "POLL_S", IDLE_POLL_S),
+    (quarantine, "PAUSE_FIRST_S", 60.0),  # it has nothing to tell: every third sleep was its look
     (assembly, "Registry", SimulatedRegistry),
     (assembly, "default_catalog", market.catalog),
     (session, "process_age_s", lambda: 0.0),
