@@ -16,6 +16,7 @@ from xdist.scheduler import LoadFileScheduling
 
 pytest_plugins = ("tests.support.servers",)
 
+gc.disable()  # `pytest_collection_finish` says when it collects
 LEFT_MAX: Final = 300_000
 GROUPS: Final = {
     "one MLflow server": (
