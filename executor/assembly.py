@@ -255,6 +255,7 @@ class Assembly:
             holds_lease=self.holds_lease,
         )
         self._overview.commands.desk = desk
+        self._overview.listeners.append(desk.after)
         answer = self.publisher.answer
         return Commands(
             self._redis, self._keys, self._journal, self._clock, desk=desk, answer=answer

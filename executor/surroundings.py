@@ -7,11 +7,14 @@ Rule: facts are measured at the moment they are asked for, and journaled with th
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Final
 
+import structlog
+
 from executor.clock import Clock
-from executor.core.contract import CommandName, NoticeCode
+from executor.core.contract import ALERTING, CommandName, NoticeCode, Verdict
 from executor.core.events import BarClosed, Command, Event, GateFacts, ModelSwapped, Tick
 from executor.core.types import Notice, Outcome
 from executor.health.overview import Overview
@@ -23,11 +26,13 @@ from executor.market.lockstep import Lockstep
 from executor.model_changes import ModelChanges
 from executor.order_manager import OrderManager
 from executor.reconciler import Reconciler
-from executor.trader import Item, Trader, is_trade_or_command
+from executor.trader import Item, Trader
 from executor.venue.adapter import Venue
 
 FLAT_PAUSE_S: Final = 2.0
 LOOK_S: Final = 20.0
+
+log = structlog.get_logger("trader")
 
 
 class Surroundings:
@@ -110,7 +115,9 @@ class Surroundings:
         )
 
     def after(self, event: Event, outcome: Outcome) -> None:
-        """Tell others what an event brought."""
+        """Count, log and tell others what an event brought."""
+        self._overview.counters.note_outcome(outcome)
+        _log(outcome)
         for decision in outcome.decisions:
             self._publisher.note(decision)
         for notice in outcome.notices:
@@ -124,7 +131,7 @@ class Surroundings:
             self._models.taken(event, self._trader.state)
         if isinstance(event, Command) and event.name == CommandName.RESET:
             self._venue.calls.reset()
-        if is_trade_or_command(event, outcome):
+        if _is_trade_or_command(event, outcome):
             self._publisher.wake()
         for listener in self._overview.listeners:
             listener(event, outcome)
@@ -171,3 +178,31 @@ class Surroundings:
             await self._look()
         if self._inbox.empty() and not self._orders.in_flight:
             await self._lockstep.acknowledge(close_ms, self._trader.openings)
+
+
+def _log(outcome: Outcome) -> None:
+    """One line a decision, a trade and a notice."""
+    for decision in outcome.decisions:
+        log.info(
+            "decision",
+            symbol=decision.symbol,
+            verdict=decision.verdict,
+            reason=decision.reason,
+            side=decision.side,
+            probability=round(decision.probability, 4),
+            quantity=decision.quantity,
+            close_ms=decision.close_ms,
+            order=decision.client_order_id or None,
+        )
+    for trade in outcome.trades:
+        log.info("trade", symbol=trade.symbol, pnl=round(trade.pnl, 4), reason=trade.reason)
+    for notice in outcome.notices:
+        level = logging.WARNING if notice.code in ALERTING else logging.INFO
+        log.log(level, "notice", code=notice.code, symbol=notice.symbol, text=notice.text)
+
+
+def _is_trade_or_command(event: Event, outcome: Outcome) -> bool:
+    """Say whether others should see the consequences at once rather than at the next beat."""
+    entered = any(decision.verdict == Verdict.ENTER for decision in outcome.decisions)
+    commanded = isinstance(event, Command) and event.name != CommandName.RELOAD
+    return bool(outcome.trades) or entered or commanded or isinstance(event, ModelSwapped)

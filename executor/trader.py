@@ -7,7 +7,6 @@ Rule: an event that cannot be journaled ends the process; a start is the way to 
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from typing import Final
 import structlog
 
 from executor.clock import Clock
-from executor.core.contract import ALERTING, CommandName, NoticeCode, Verdict
+from executor.core.contract import NoticeCode
 from executor.core.events import (
     BarClosed,
     Command,
@@ -51,6 +50,7 @@ from executor.venue.streams import (
 LOST_AGE_MS: Final = 60_000  # older than anything that may still arrive or is still wanted
 SNAPSHOT_BYTES_A_BAR: Final = 5_000  # a snapshot costs a sync and 1 ms for each 40 kB of it
 SNAPSHOT_BARS_MAX: Final = 32  # what a start may have to decide again
+TURNS_TO_LEAVE: Final = 2  # one in which a request is signed, and one in which aiohttp writes it
 
 log = structlog.get_logger("trader")
 
@@ -113,6 +113,7 @@ class Trader:
         self._nudge = nudge
         self._snapshot_bytes = 0
         self._saved_bars = state.bars_processed
+        self._untold: list[tuple[Event, Outcome]] = []
         self.closing = False
         self.reconciled = False
         self.generation = 0
@@ -125,8 +126,10 @@ class Trader:
         while True:
             item = await self._inbox.get()
             self.handle(item)
-            if self._orders.in_flight:
-                await asyncio.sleep(0)  # let what was decided leave before anything else is done
+            if self._orders.in_flight:  # let what was decided leave before anything else is done
+                for _ in range(TURNS_TO_LEAVE):
+                    await asyncio.sleep(0)
+                self._tell()
             elif self._inbox.empty():
                 self._save_if_due()
                 await self._quiet(self.state.close_ms)
@@ -250,7 +253,11 @@ class Trader:
         return [order for name, order in active if name not in resting]
 
     def apply(self, event: Event) -> Outcome:
-        """Let the core decide, write it down, and only then begin to act."""
+        """Let the core decide, write it down, and only then begin to act.
+
+        Others are told afterwards, and where orders are sent, once these have left.
+        """
+        self._tell()
         decided = self._clock.monotonic()
         day = self._new_day(event)
         outcome = step(self.state, event, self._params)
@@ -268,10 +275,16 @@ class Trader:
             entry, recorded_ms=self._clock.now_ms(), lease_token=self._lease_token()
         )
         self._orders.carry_out(outcome, age_ms=1000 * (self._clock.monotonic() - decided))
-        self._counters.note_outcome(outcome)
-        _log(outcome)
-        self._after(event, outcome)
+        self._untold.append((event, outcome))
+        if not outcome.intents:
+            self._tell()
         return outcome
+
+    def _tell(self) -> None:
+        """Tell others what was done and not told yet."""
+        untold, self._untold = self._untold, []
+        for event, outcome in untold:
+            self._after(event, outcome)
 
     def save(self) -> int:
         """Write the state as it stands, so that the next start has nothing to replay."""
@@ -320,31 +333,3 @@ def _market_ms(event: Event) -> int:
             return event.closes[-1].close_ms
         case _:
             return event.time_ms
-
-
-def _log(outcome: Outcome) -> None:
-    """One line a decision, a trade and a notice."""
-    for decision in outcome.decisions:
-        log.info(
-            "decision",
-            symbol=decision.symbol,
-            verdict=decision.verdict,
-            reason=decision.reason,
-            side=decision.side,
-            probability=round(decision.probability, 4),
-            quantity=decision.quantity,
-            close_ms=decision.close_ms,
-            order=decision.client_order_id or None,
-        )
-    for trade in outcome.trades:
-        log.info("trade", symbol=trade.symbol, pnl=round(trade.pnl, 4), reason=trade.reason)
-    for notice in outcome.notices:
-        level = logging.WARNING if notice.code in ALERTING else logging.INFO
-        log.log(level, "notice", code=notice.code, symbol=notice.symbol, text=notice.text)
-
-
-def is_trade_or_command(event: Event, outcome: Outcome) -> bool:
-    """Say whether others should see the consequences at once rather than at the next beat."""
-    entered = any(decision.verdict == Verdict.ENTER for decision in outcome.decisions)
-    commanded = isinstance(event, Command) and event.name != CommandName.RELOAD
-    return bool(outcome.trades) or entered or commanded or isinstance(event, ModelSwapped)

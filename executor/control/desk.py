@@ -3,8 +3,10 @@
 Decides whether a message is a command, whether it may be obeyed (signature, age, lease, the
 replay's verdict on parameters), and the answer. A command is taken once: the same id again gets the
 same answer and changes nothing. Never carries one out itself: it goes through the trader's queue,
-where it is journaled with who and when. Rule: kill and flatten are obeyed whenever they are
-genuine, whatever else is wrong, and what ends them wherever they are; nothing else passes in doubt.
+where it is journaled with who and when; until then it is not remembered on disk, so that a process
+which dies takes it again (each says how things shall be: twice is as good as once). Rule: kill and
+flatten are obeyed whenever they are genuine, whatever else is wrong, and what ends them wherever
+they are; nothing else passes in doubt.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,8 +20,10 @@ from executor.clock import Clock
 from executor.control.names import ALWAYS, EVERYWHERE, FLAT_S, NAMES, REVERT
 from executor.control.signatures import is_signed
 from executor.core.contract import CommandName
-from executor.core.events import Command
+from executor.core.events import Command, Event
 from executor.core.tuning import BARS_MIN, judged
+from executor.core.types import Outcome
+from executor.errors import JournalError
 from executor.journal.store import Journal
 from executor.parts import Parts
 from features.signals import ADAPTIVE_BOUNDS, SignalParams
@@ -66,6 +70,8 @@ class CommandDesk:
         self._reload = reload
         self._holds_lease = holds_lease
         self._seen: dict[str, list[str]] = orjson.loads(journal.meta(SEEN) or "{}")
+        self._unwritten = 0
+        self._marks: dict[str, str] = {}
 
     async def take(
         self, body: Any, *, entry_id: str = "", age_ms: int = 0, trusted: bool = False
@@ -167,7 +173,28 @@ class CommandDesk:
         command = Command(
             name=CommandName(name), time_ms=self._market_ms(), who=who, arguments=dict(arguments)
         )
+        self._unwritten += 1
         self._put(command)
+
+    def after(self, event: Event, _outcome: Outcome) -> None:
+        """Learn what the journal holds."""
+        if isinstance(event, Command) and self._unwritten:
+            self._unwritten -= 1
+            self._write()
+
+    def keep(self, key: str, value: str) -> None:
+        """Keep a mark of what was read, on disk once the journal holds all that was given."""
+        self._marks[key] = value
+        self._write()
+
+    def _write(self) -> None:
+        """Write the marks, now or later: a disk that is full keeps no kill back."""
+        try:
+            while self._marks and not self._unwritten:
+                self._journal.set_meta(*next(iter(self._marks.items())))
+                self._marks.pop(next(iter(self._marks)))
+        except JournalError as error:
+            log.warning("commands_not_marked", error=str(error))
 
     def _judge(
         self, arguments: Mapping[str, float | str], *, force: bool
@@ -252,7 +279,7 @@ class CommandDesk:
         self._seen[entry_id] = [answer.verdict, answer.text]
         while len(self._seen) > SEEN_KEPT:
             del self._seen[next(iter(self._seen))]
-        self._journal.set_meta(SEEN, orjson.dumps(self._seen).decode())
+        self.keep(SEEN, orjson.dumps(self._seen).decode())
 
 
 def _number(body: Mapping[str, Any], key: str) -> int:

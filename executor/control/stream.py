@@ -1,8 +1,8 @@
 """What people ask for by Redis: the stream ``bot:commands``.
 
-Decides that each message is read once, in order, across restarts, and answered on ``bot:events``.
-Never judges one (`command_desk` does). Rule: the cursor is on disk before a message is handed over,
-so that a command is rather lost than taken twice; a Redis that is away costs one try a look.
+Decides that each message is read in order, across restarts, and answered on ``bot:events``. Never
+judges one (`desk` does). Rule: the cursor is on disk only when the journal holds what was read, so
+that a kill amid which the process dies is taken again; a Redis that is away costs one try a look.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ BEGINNING: Final = "0-0"
 ENDS: Final = {
     str(CommandName.KILL): str(CommandName.RESET),
     str(CommandName.FLATTEN): str(CommandName.RESUME),
+    str(CommandName.PAUSE): str(CommandName.RESUME),
 }
 
 log = structlog.get_logger("commands")
@@ -104,8 +105,8 @@ class Commands:
         for _, entries in found:
             for entry_id, fields in entries:
                 self._cursor = str(entry_id)
-                self._journal.set_meta(CURSOR, self._cursor)
                 await self._take(self._cursor, fields)
+                self._desk.keep(CURSOR, self._cursor)
         return bool(found)
 
     async def _take(self, entry_id: str, fields: Mapping[str, str]) -> None:

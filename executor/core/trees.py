@@ -103,7 +103,7 @@ class Trees:
             raise TreesError(f"rows have {width} columns, the booster takes {self.width}")
         if rows.dtype.char != "d" or not rows.flags.c_contiguous:
             raise TreesError(f"rows must lie together as float64, and are {rows.dtype}")
-        described = ROWS % (rows.ctypes.data, n, width)
+        described = ROWS % (rows.__array_interface__["data"][0], n, width)
         shape, dimensions, answers = U64_POINTER(), ctypes.c_uint64(), FLOAT_POINTER()
         into = (ctypes.byref(shape), ctypes.byref(dimensions), ctypes.byref(answers))
         _must(LIB.XGBoosterPredictFromDense(self._handle, described, ASKED, self._asked, *into))

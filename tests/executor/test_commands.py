@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import orjson
@@ -23,7 +23,9 @@ from executor.control.signatures import is_signed, signature
 from executor.control.stream import Commands
 from executor.core.contract import Keys, Status
 from executor.core.events import Command
+from executor.core.types import Outcome
 from executor.counters import Counters
+from executor.errors import JournalError
 from executor.health.overview import Overview
 from executor.health.server import HealthServer
 from executor.journal.store import Journal
@@ -45,6 +47,7 @@ class Bench:
     folder: Path
     token: str = ""
     held: bool = True
+    writes: bool = True  # the trader's journal, at once; else `written` says when
     clock: FakeClock = field(default_factory=FakeClock)
     core: Desk = field(default_factory=Desk)
     taken: list[Command] = field(default_factory=list)
@@ -61,11 +64,21 @@ class Bench:
             self.clock,
             self.parts,
             token=self.token,
-            put=self.taken.append,
+            put=self.put,
             market_ms=lambda: 77,
             reload=self.reload,
             holds_lease=lambda: self.held,
         )
+
+    def put(self, command: Command) -> None:
+        self.taken.append(command)
+        if self.writes:
+            self.desk.after(command, Outcome())
+
+    def written(self) -> None:
+        """Let the trader have journaled everything that it was given."""
+        for command in self.taken:
+            self.desk.after(command, Outcome())
 
     async def reload(self, judge: Callable[[SignalParams], str]) -> str:
         return judge(self.found) if self.found is not None else "nothing new"
@@ -469,7 +482,7 @@ async def test_the_stream_is_read_once_in_order_across_restarts(
         )
 
     commands = reader()
-    await redis.xadd(keys.commands, {"command": '{"name": "pause", "who": "before"}'})
+    await redis.xadd(keys.commands, {"command": '{"name": "set", "who": "before"}'})
     await commands._look()
     assert bench.taken == [], "what was said before the first start is not for us"
     await redis.xadd(keys.commands, {"command": '{"name": "pause", "who": "me"}'})
@@ -489,6 +502,54 @@ async def test_the_stream_is_read_once_in_order_across_restarts(
     newest: Any = await redis.xrevrange(keys.events, count=1)
     assert "elsewhere" in newest[0][1]["answer"], "a standby answers although it never beats"
     await redis.aclose()
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("name", ["kill", "flatten", "pause"])
+async def test_a_command_is_taken_again_where_the_process_died_before_the_journal_had_it(
+    bench: Bench, valkey_url: str, name: str
+) -> None:
+    """Found by seed 100: a crash amid a kill, and the next process entered."""
+    redis = Redis.from_url(valkey_url, decode_responses=True)
+    keys = Keys(f"amid-{bench.folder.name}-{name}:")
+    seconds, microseconds = await redis.time()
+    bench.clock._now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+    bench.writes = False
+
+    async def start() -> list[str]:
+        """Start the reader anew; return what it takes."""
+        bench.taken.clear()
+        bench.desk = bench.make()
+        await Commands(
+            redis, keys, bench.journal, bench.clock, desk=bench.desk, answer=lambda fields: None
+        ).catch_up()
+        return [str(command.name) for command in bench.taken]
+
+    read = await redis.xadd(keys.commands, {"command": '{"name": "resume"}'})
+    bench.journal.set_meta("command_cursor", str(read))
+    body = orjson.dumps({"name": name, "id": f"given-once-{name}"}).decode()
+    await redis.xadd(keys.commands, {"command": body})
+    assert await start() == [name]
+    await redis.xadd(keys.commands, {"command": '{"name": "reload"}'})
+    assert await start() == [name, "reload"], "died before the journal had it"
+    bench.desk.after(bench.taken[0], Outcome())
+    assert await start() == [name, "reload"], "died with the second of them unwritten"
+    bench.written()
+    assert await start() == [], "each was taken, and is known"
+    await redis.aclose()
+
+
+async def test_a_disk_that_is_full_keeps_no_command_back(bench: Bench) -> None:
+    class Full:
+        def set_meta(self, key: str, value: str) -> None:
+            raise JournalError("no space left")
+
+    journal, bench.desk._journal = bench.journal, cast("Journal", Full())
+    assert await bench.give({"id": "a", "name": "kill"}) == ("taken", "kill by somebody")
+    bench.desk._journal = journal
+    assert await bench.give({"id": "b", "name": "pause"}) == ("taken", "pause by somebody")
+    bench.desk = bench.make()
+    assert "given before" in (await bench.give({"id": "a", "name": "kill"}))[1]
 
 
 @pytest.mark.servers
@@ -514,7 +575,7 @@ async def test_a_machine_that_read_nothing_yet_obeys_a_kill_that_is_in_force(
     for name in ("pause", "kill", "set"):
         await redis.xadd(keys.commands, {"command": f'{{"name": "{name}"}}'})
     await reader().catch_up()
-    assert [command.name for command in bench.taken][:1] == ["kill"]
+    assert [command.name for command in bench.taken] == ["pause", "kill"]
     bench.taken.clear()
     bench.journal.set_meta("command_cursor", "")
     for name in ("reset", "flatten", "resume", "flatten", "pause"):
