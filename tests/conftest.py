@@ -51,9 +51,7 @@ def pytest_collection_finish() -> None:
 
     What tests leave is collected between them; amid them it costs a tenth of the suite's time.
     """
-    gc.collect()
     gc.freeze()
-    gc.disable()
 
 
 def pytest_runtest_teardown() -> None:

@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
@@ -77,9 +78,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def processes_of(home: Path) -> list[str]:
+def processes_of(home: Path) -> dict[psutil.Process, str]:
     """Return the command lines of all processes that name the project's folder."""
-    found = []
+    found = {}
     for process in psutil.process_iter():
         try:
             line = " ".join(process.cmdline())
@@ -88,14 +89,33 @@ def processes_of(home: Path) -> list[str]:
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
         if mine and process.status() != psutil.STATUS_ZOMBIE:
-            found.append(line)
+            found[process] = line
     return found
+
+
+def listening(home: Path) -> list[str]:
+    """Return the addresses at which the project's processes can be reached."""
+    return [
+        connection.laddr.ip
+        for process in processes_of(home)
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+
+
+def shown(demo: Started) -> dict[str, Any]:
+    """Return what a visitor of the two pages gets while the demo keeps everything running."""
+    urls = json.loads(demo.json.read_text())["urls"]
+    prefect = urls["prefect"].rstrip("/")
+    told = httpx.get(f"{prefect}/ui-settings", timeout=30.0).json()
+    pages = [httpx.get(url, timeout=30.0).status_code for url in (prefect, urls["mlflow"])]
+    return {"prefect": prefect, "asks": told["api_url"], "pages": pages}
 
 
 def left_after_a_while(home: Path) -> list[str]:
     """Return what still runs fifteen seconds later at the most."""
     deadline = time.monotonic() + 15
-    while (left := processes_of(home)) and time.monotonic() < deadline:
+    while (left := list(processes_of(home).values())) and time.monotonic() < deadline:
         time.sleep(0.2)
     return left
 
@@ -111,12 +131,12 @@ def summary(home: Path) -> dict[str, Any]:
         assert record is not None
         os.kill(record.child, signal.SIGKILL)
         demo.until(lambda: "Everything keeps running" in demo.said.read_text(), "the end")
-        running_then = len(processes_of(home))
+        then = {"running": len(processes_of(home)), "listening": listening(home), **shown(demo)}
     finally:
         demo.process.kill()
         demo.process.wait()
     found: dict[str, Any] = json.loads(demo.json.read_text())
-    found |= {"said": demo.said.read_text(), "running_then": running_then}
+    found |= {"said": demo.said.read_text(), "then": then}
     return found | {"left": left_after_a_while(home)}
 
 
@@ -175,6 +195,15 @@ def test_the_report_is_one_file(summary: dict[str, Any]) -> None:
     assert html.count("<img ") >= 4
 
 
+def test_all_can_be_seen_from_this_machine_and_from_no_other(summary: dict[str, Any]) -> None:
+    then = summary["then"]
+    assert len(then["listening"]) >= 5  # Valkey, MLflow, Prefect, the exchange, the executor
+    assert set(then["listening"]) == {"127.0.0.1"}
+    assert then["pages"] == [200, 200]
+    # The pages must ask this server, not the one on the default port.
+    assert then["asks"] == f"{then['prefect']}/api"
+
+
 def test_a_refused_model_is_said_before_it_trades(summary: dict[str, Any]) -> None:
     said = summary["said"]
     if summary["model"]["gate"] == "passed":
@@ -186,7 +215,7 @@ def test_a_refused_model_is_said_before_it_trades(summary: dict[str, Any]) -> No
 def test_a_demo_killed_while_everything_runs_leaves_no_process(
     summary: dict[str, Any], home: Path
 ) -> None:
-    assert summary["running_then"] >= 10  # the demo, six programs, their watchdogs
+    assert summary["then"]["running"] >= 10  # the demo, six programs, their watchdogs
     assert summary["left"] == []
     assert records(home / "data" / "run") == []
 
@@ -203,4 +232,4 @@ def test_a_demo_killed_while_it_trains_can_be_started_again(home: Path) -> None:
     again = Started(home, "--seed", "8")
     assert again.process.wait(400) == 0, again.said.read_text()
     assert json.loads(again.json.read_text())["executor"]["bars"] == BARS
-    assert processes_of(home) == []
+    assert processes_of(home) == {}

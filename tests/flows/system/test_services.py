@@ -1,6 +1,6 @@
 """The local servers: they answer, end with their owner whatever ends it, and say a taken port.
 
-The programs here are small and made for the case; the real servers have one test each.
+The programs here are small and made for the case; the real servers run in tests/e2e/test_demo.py.
 """
 
 import json
@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 import redis
@@ -288,34 +287,3 @@ def test_a_server_that_dies_is_started_again_at_the_same_address(tmp_path: Path)
         os.kill(record.child, signal.SIGKILL)
         until(lambda: services.revive() == ["redis"])
         until(lambda: answers(services["redis"], 1.0))
-
-
-@pytest.mark.servers
-@pytest.mark.slow
-@pytest.mark.timeout(180)
-def test_all_servers_start_together_and_their_programs_find_them(tmp_path: Path) -> None:
-    settings = settings_at(tmp_path)
-    with Services(settings) as services:
-        services.start(NAMES, lambda _: None)
-        environment = services.environment()
-        assert environment["TRIBAR_REDIS_URL"] == services["redis"].url
-        assert environment["MLFLOW_TRACKING_URI"] == services["mlflow"].url
-        assert environment["PREFECT_API_URL"] == services["prefect"].url
-        for page in (services["mlflow"].page, services["prefect"].page):
-            assert httpx.get(page, timeout=10.0).status_code == 200
-        # The pages must ask this server, not the one on the default port.
-        told = httpx.get(services["prefect"].page + "/ui-settings", timeout=10.0).json()
-        assert told["api_url"] == services["prefect"].url
-        listening = [
-            connection.laddr.ip
-            for record in records(settings.paths.run)
-            for process in [
-                psutil.Process(record.child),
-                *psutil.Process(record.child).children(recursive=True),
-            ]
-            for connection in process.net_connections(kind="inet")
-            if connection.status == psutil.CONN_LISTEN
-        ]
-        assert len(listening) >= 3
-        assert set(listening) == {"127.0.0.1"}
-    assert records(settings.paths.run) == []
