@@ -18,7 +18,7 @@ import structlog
 
 from executor.clock import Clock
 from executor.control.names import ALWAYS, EVERYWHERE, FLAT_S, NAMES, REVERT
-from executor.control.signatures import is_signed
+from executor.control.signatures import is_signed, signature
 from executor.core.contract import CommandName
 from executor.core.events import Command, Event
 from executor.core.tuning import BARS_MIN, judged
@@ -33,6 +33,7 @@ STALE_MS: Final = 300_000
 SEEN: Final = "commands_seen"
 SEEN_KEPT: Final = 300
 FLAT_LOOK_S: Final = 0.2
+AGAIN: Final = "an instance that knows of it"
 TEXT_MAX: Final = 200
 
 log = structlog.get_logger("commands")
@@ -175,6 +176,23 @@ class CommandDesk:
         )
         self._unwritten += 1
         self._put(command)
+
+    def latched(self) -> list[dict[str, Any]]:
+        """Return the commands that are in force here, as somebody gives them."""
+        guard = self._parts.state.guard if self._parts.state is not None else None
+        if guard is None:
+            return []
+        names = [CommandName.KILL] * bool(guard.killed) + [CommandName.PAUSE] * guard.paused
+        now_ms = self._clock.now_ms()
+        bodies: list[dict[str, Any]] = [
+            {"name": str(name), "who": AGAIN, "id": f"again-{name}-{now_ms}", "time_ms": now_ms}
+            for name in names
+        ]
+        for body in bodies:  # who gives it again need not obey it again
+            self._remember(body["id"], Answer(verdict="taken", text="it is in force here"))
+        if self._token:
+            bodies = [{**body, "signature": signature(body, self._token)} for body in bodies]
+        return bodies
 
     def after(self, event: Event, _outcome: Outcome) -> None:
         """Learn what the journal holds."""

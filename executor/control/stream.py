@@ -22,6 +22,7 @@ from executor.journal.store import Journal
 from executor.supervisor import heed_cancellation
 
 POLL_S: Final = 0.5
+LOST_LOOK_S: Final = 5.0
 READ_AT_ONCE: Final = 20
 ANSWERS_KEPT: Final = 10_000
 CURSOR: Final = "command_cursor"
@@ -57,6 +58,7 @@ class Commands:
         self._desk = desk
         self._answer = answer
         self._cursor = journal.meta(CURSOR) or ""
+        self._looked_s = -LOST_LOOK_S
         self._checks: set[asyncio.Task[None]] = set()
 
     async def catch_up(self) -> None:
@@ -107,7 +109,20 @@ class Commands:
                 self._cursor = str(entry_id)
                 await self._take(self._cursor, fields)
                 self._desk.keep(CURSOR, self._cursor)
+        await self._remind()
         return bool(found)
+
+    async def _remind(self) -> None:
+        """Give what is latched once more where the stream holds nothing of what was read."""
+        now = self._clock.monotonic()
+        if not self._cursor or now - self._looked_s < LOST_LOOK_S:
+            return
+        if not await self._redis.xrange(self._keys.commands, self._cursor, self._cursor, count=1):
+            for body in self._desk.latched():
+                log.warning("command_given_again", name=body["name"], why="Redis lost the stream")
+                fields = {"command": orjson.dumps(body).decode()}
+                await self._redis.xadd(self._keys.commands, cast("Any", fields))
+        self._looked_s = now
 
     async def _take(self, entry_id: str, fields: Mapping[str, str]) -> None:
         """Hand one message over and answer it."""

@@ -2,7 +2,8 @@
 
 Decides which status may follow which. Never books money: a fill is booked by the ledger whatever
 the status says, because the venue did it. Rule: the table below is the whole law; ``CANCELED`` and
-``EXPIRED`` may still turn out filled (a cancel races an execution); a status that arrives late is
+``EXPIRED`` may still turn out filled (a cancel races an execution). Ids follow from signals, so who
+took over may send what was refused here: its fate is taken in. A status that arrives late is
 dropped, and one that contradicts what is known is refused and alarmed.
 """
 
@@ -32,7 +33,7 @@ LEGAL: Final[dict[OrderStatus, frozenset[OrderStatus]]] = {
     _S.EXPIRED: frozenset({_S.PARTIALLY_FILLED, _S.FILLED}),
     _S.FILLED: frozenset(),
     _S.REJECTED: frozenset(),
-    _S.REFUSED: frozenset(),
+    _S.REFUSED: _AT_VENUE,
 }
 
 ACTIVE: Final = frozenset(

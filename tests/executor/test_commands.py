@@ -20,7 +20,7 @@ from executor.clock import SystemClock
 from executor.control.desk import SEEN_KEPT, STALE_MS, CommandDesk
 from executor.control.names import NAMES
 from executor.control.signatures import is_signed, signature
-from executor.control.stream import Commands
+from executor.control.stream import LOST_LOOK_S, Commands
 from executor.core.contract import Keys, Status
 from executor.core.events import Command
 from executor.core.types import Outcome
@@ -536,6 +536,49 @@ async def test_a_command_is_taken_again_where_the_process_died_before_the_journa
     assert await start() == [name, "reload"], "died with the second of them unwritten"
     bench.written()
     assert await start() == [], "each was taken, and is known"
+    await redis.aclose()
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("token", ["", TOKEN])
+async def test_a_kill_is_put_on_the_stream_again_where_redis_lost_it(
+    tmp_path: Path, valkey_url: str, token: str
+) -> None:
+    """Found by seed 1420: a machine that was down during the kill took over and entered."""
+    redis = Redis.from_url(valkey_url, decode_responses=True)
+    keys = Keys(f"lost-{tmp_path.name}-{token}:")
+    seconds, microseconds = await redis.time()
+    bench = Bench(tmp_path, token)
+    bench.clock._now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+
+    def reader(one: Bench) -> Commands:
+        return Commands(
+            redis, keys, one.journal, one.clock, desk=one.desk, answer=lambda fields: None
+        )
+
+    async def look_later() -> None:
+        bench.clock.pass_s(LOST_LOOK_S)
+        await knows._look()
+
+    knows = reader(bench)
+    body = bench.signed("kill") if token else {"name": "kill"}
+    await redis.xadd(keys.commands, {"command": orjson.dumps(body).decode()})
+    await knows._look()
+    bench.core.state.guard.killed = "killed by me"
+    await look_later()
+    assert await redis.xlen(keys.commands) == 1, "nothing was lost"
+    await redis.delete(keys.commands)
+    await look_later()
+    await look_later()
+    assert await redis.xlen(keys.commands) == 1
+    assert len(bench.taken) == 1, "who gave it again knows of it"
+    other = Bench(tmp_path, token, clock=bench.clock)
+    await reader(other).catch_up()
+    assert [command.name for command in other.taken] == ["kill"]
+    bench.core.state.guard.killed = ""
+    await redis.delete(keys.commands)
+    await look_later()
+    assert await redis.xlen(keys.commands) == 0, "it is over"
     await redis.aclose()
 
 

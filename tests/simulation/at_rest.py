@@ -75,13 +75,15 @@ class AtRest(OverTime):
     def _words(self, leader: "Instance", journal: sqlite3.Connection) -> None:
         """No order that the leader's journal sent, and calls nothing, was taken by the venue.
 
-        But for one that the venue did not show: who may not send it again cannot know.
+        But for one that the venue did not show, and one that another sent, too: who may not send it
+        again cannot know.
         """
         venue, by = self.world.venue, leader.host.name_of_journal
         query = "SELECT DISTINCT client_order_id, status FROM orders ORDER BY seq"
         for name, status in journal.execute(query).fetchall():
             unseen = status == OrderStatus.REFUSED and name in venue.unseen_until
-            if status not in NOTHING or unseen or (by, name) not in self.sent_by:
+            senders = {sender for sender, sent in self.sent_by if sent == name}
+            if status not in NOTHING or unseen or senders != {by}:
                 continue
             taken = venue.exchange.state.orders.find("main", "", name)
             if taken is not None and taken.status != Status.REJECTED:

@@ -191,7 +191,12 @@ class RedisPort:
 
     async def xrange(self, key: str, min: str = "-", max: str = "+", count: int = 0) -> Any:  # noqa: A002 - redis-py's names
         """Return a stream oldest first."""
-        rows = await self._ask(lambda: list(self._server.stream(key)))
+        low, high = (_id(edge) if edge not in "-+" else None for edge in (min, max))
+        rows = [
+            row
+            for row in await self._ask(lambda: list(self._server.stream(key)))
+            if (low is None or _id(row[0]) >= low) and (high is None or _id(row[0]) <= high)
+        ]
         return rows[:count] if count else rows
 
     async def xread(self, streams: dict[str, str], count: int = 0, block: int | None = None) -> Any:
