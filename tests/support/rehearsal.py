@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import stamina
 
 from executor.clock import SystemClock
 from executor.core.bundle import pack, unpack
@@ -267,6 +268,12 @@ async def instruments(paper: Paper) -> dict[str, Instrument]:
         return dict(venue.instruments)
 
 
+def _is_starting(error: Exception) -> bool:
+    """Say whether a journal cannot be read while its owner, killed, opens it anew."""
+    return isinstance(error, sqlite3.OperationalError) and "unable to open" in str(error)
+
+
+@stamina.retry(on=_is_starting, attempts=50, timeout=5.0, wait_initial=0.05, wait_max=0.2)
 def rows(journal: Path, query: str) -> list[tuple[Any, ...]]:
     """Return rows of a journal, read beside whoever writes it."""
     with contextlib.closing(
