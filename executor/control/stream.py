@@ -109,6 +109,7 @@ class Commands:
                 self._cursor = str(entry_id)
                 await self._take(self._cursor, fields)
                 self._desk.keep(CURSOR, self._cursor)
+        heed_cancellation()
         await self._remind()
         return bool(found)
 
