@@ -29,6 +29,7 @@ from executor.core.events import (
     Tick,
     VenueSnapshot,
 )
+from executor.core.orders import is_active
 from executor.core.params import DAY_MS, Params
 from executor.core.state import TradingState
 from executor.core.step import step
@@ -191,6 +192,9 @@ class Trader:
             return
         self._counters.fills += 1
         outcome = self.apply(item)
+        order = self.state.order(item.fill.client_order_id)
+        if order is not None and not is_active(order):  # its end may never be told otherwise
+            self._journal.done("order", [item.fill.client_order_id])
         stopped = item.fill.kind is FillKind.STOP  # in part, perhaps: the rest is unprotected
         if stopped or any(n.code is NoticeCode.UNKNOWN_FILL for n in outcome.notices):
             self._nudge(False)
