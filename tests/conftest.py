@@ -31,6 +31,7 @@ GROUPS: Final = {
 LONG: Final = (
     "tests/e2e/",
     *(file for files in GROUPS.values() for file in files),
+    "tests/simulation/",
 )
 
 # No deadlines: a first example may compile, and the machine is shared.
@@ -61,20 +62,8 @@ def pytest_runtest_teardown() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long, then what waits, so that what computes fills the cores beside it.
-
-    The rest is short and comes last: no worker ends alone.
-    """
-    waiting = {item.path for item in items if item.get_closest_marker("servers")}
-
-    def rank(item: pytest.Item) -> int:
-        if item.nodeid.startswith(LONG):
-            return 0
-        if item.path in waiting:
-            return 1
-        return 2 if item.nodeid.startswith("tests/simulation/") else 3
-
-    items.sort(key=rank)
+    """Begin with what takes long, whatever the order of the rest: no worker ends alone."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 class Grouped(LoadFileScheduling):  # type: ignore[misc]  # xdist
