@@ -2,7 +2,8 @@
 
 Decides that each message is read in order, across restarts, and answered on ``bot:events``. Never
 judges one (`desk` does). Rule: the cursor is on disk only when the journal holds what was read, so
-that a kill amid which the process dies is taken again; a Redis that is away costs one try a look.
+that a kill amid which the process dies is taken again; what is latched is put on a stream that
+Redis lost, for another machine may start from it; a Redis that is away costs one try a look.
 """
 
 import asyncio

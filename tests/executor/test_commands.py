@@ -87,6 +87,11 @@ class Bench:
         answer = await self.desk.take(body, **more)
         return answer.verdict, answer.text
 
+    async def set_by(self, redis: Redis) -> None:
+        """Set the clock by Redis, which numbers commands by its own."""
+        seconds, microseconds = await redis.time()
+        self.clock._now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+
     def signed(self, name: str, **more: Any) -> dict[str, Any]:
         body = {"id": f"id-{next(numbers)}", "time_ms": self.clock.now_ms(), "name": name, **more}
         return {**body, "signature": signature(body, self.token)}
@@ -472,8 +477,7 @@ async def test_the_stream_is_read_once_in_order_across_restarts(
 ) -> None:
     redis = Redis.from_url(valkey_url, decode_responses=True)
     keys = Keys(f"told-{bench.folder.name}:")
-    seconds, microseconds = await redis.time()
-    bench.clock._now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+    await bench.set_by(redis)
     answers: list[dict[str, str]] = []
 
     def reader() -> Commands:
@@ -512,8 +516,7 @@ async def test_a_command_is_taken_again_where_the_process_died_before_the_journa
     """Found by seed 100: a crash amid a kill, and the next process entered."""
     redis = Redis.from_url(valkey_url, decode_responses=True)
     keys = Keys(f"amid-{bench.folder.name}-{name}:")
-    seconds, microseconds = await redis.time()
-    bench.clock._now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+    await bench.set_by(redis)
     bench.writes = False
 
     async def start() -> list[str]:
@@ -602,8 +605,7 @@ async def test_a_machine_that_read_nothing_yet_obeys_a_kill_that_is_in_force(
     """A standby on a machine of its own takes over: the kill switch is latched there, too."""
     redis = Redis.from_url(valkey_url, decode_responses=True)
     keys = Keys(f"latched-{bench.folder.name}:")
-    seconds, microseconds = await redis.time()
-    bench.clock._now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+    await bench.set_by(redis)
 
     def reader() -> Commands:
         return Commands(

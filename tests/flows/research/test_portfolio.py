@@ -167,6 +167,7 @@ def test_the_loop_trades_as_the_live_core() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)  # five workers, and nothing is compiled yet in a fresh clone
 def test_compiled_and_interpreted_are_one_source() -> None:
     tapes, params = book(700)
     signals = batch

@@ -1,0 +1,113 @@
+"""The trader's order of things: what is decided is journaled, then sent, then told.
+
+Rule: the real trader, core, order manager and journal; only the venue is a stand-in.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from executor.core.events import BarClosed, FillReceived
+from executor.core.types import Fill, FillKind, OrderIntent
+from executor.counters import Counters
+from executor.journal.store import Journal
+from executor.order_manager import OrderManager, Patience
+from executor.trader import Item, Trader
+from tests.support.clocks import FakeClock
+from tests.support.trading import HEALTHY, INTERVAL_MS, LONG_ROW, Desk, bar
+
+SYMBOL = "BTCUSDT"
+
+
+class Rig:
+    """A running trader; ``seen`` is what the outside saw, in order."""
+
+    def __init__(self, folder: Path) -> None:
+        self.seen: list[str] = []
+        self.sent: list[OrderIntent] = []
+        self.desk = Desk((SYMBOL,))
+        self.journal = Journal(folder / "journal.db")
+        self.inbox: asyncio.Queue[Item] = asyncio.Queue()
+        patience = Patience(recv_window_ms=5_000, query_interval_ms=500, entry_age_ms_max=30_000)
+        clock = FakeClock()
+        self.trader = Trader(
+            state=self.desk.state,
+            params=self.desk.params,
+            journal=self.journal,
+            orders=OrderManager(cast("Any", self), clock, self.inbox.put_nowait, patience),
+            feed=cast("Any", None),
+            clock=clock,
+            counters=Counters(),
+            inbox=self.inbox,
+            facts=lambda event: HEALTHY,
+            lease_token=lambda: 1,
+            after=lambda event, outcome: self.seen.append(f"told {type(event).__name__}"),
+            quiet=self.quiet,
+            nudge=lambda missed: None,
+        )
+
+    async def quiet(self, close_ms: int) -> None:
+        self.seen.append("quiet")
+
+    async def submit(self, intent: OrderIntent) -> str:
+        """Take an order one turn later, as aiohttp writes it."""
+        self.sent.append(intent)
+        assert self.journal.planned(), "it is sent and no journal knows of it"
+        await asyncio.sleep(0)
+        self.seen.append("left")
+        await asyncio.Event().wait()  # no word ever comes
+        return ""
+
+    async def enter(self) -> OrderIntent:
+        """Close a bar that brings an entry, and wait until that is told."""
+        close_ms = self.desk.close_ms + INTERVAL_MS
+        closed = BarClosed(
+            close_ms=close_ms, bars=(bar(SYMBOL, close_ms, LONG_ROW, 100.0),), facts=HEALTHY
+        )
+        self.inbox.put_nowait(cast("Any", closed))
+        await self.until("told BarClosed")
+        return self.sent[0]
+
+    async def until(self, what: str) -> None:
+        async with asyncio.timeout(5.0):
+            while what not in self.seen:  # noqa: ASYNC110 - a bounded look
+                await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    made = Rig(tmp_path)
+    running = asyncio.get_running_loop().create_task(made.trader.run())
+    yield made
+    running.cancel()
+    await made.trader._orders.stop()
+
+
+async def test_an_order_leaves_before_anybody_is_told(rig: Rig) -> None:
+    await rig.enter()
+    assert rig.seen == ["left", "told BarClosed"]
+
+
+async def test_what_its_executions_ended_is_no_longer_planned(rig: Rig) -> None:
+    """Found by seed 58: no frame told of the order, and it stayed planned for ever."""
+    intent = await rig.enter()
+    for number, share in enumerate((0.5, 0.5)):
+        names = [row.action.client_order_id for row in rig.journal.planned()]
+        assert intent.client_order_id in names
+        fill = Fill(
+            fill_id=f"f{number}",
+            symbol=SYMBOL,
+            side=intent.side,
+            quantity=intent.quantity * share,
+            price=100.0,
+            fee=0.0,
+            time_ms=intent.close_ms,
+            client_order_id=intent.client_order_id,
+            kind=FillKind.ORDER,
+        )
+        rig.trader.handle(FillReceived(fill=fill))
+    names = [row.action.client_order_id for row in rig.journal.planned()]
+    assert intent.client_order_id not in names
