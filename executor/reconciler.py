@@ -1,7 +1,8 @@
 """Asks the venue what it holds for us, often enough, and hands the answer to the trader.
 
-Decides when to ask: every 10 s, every 5 s while something may lie open without a proven stop (then
-it waits for no rate limit), at once when the venue or a lost frame gives reason. Never compares and
+Decides when to ask: every 10 s, every 5 s while something may lie open without a proven stop (then,
+and until a start's first answer, it waits for no rate limit), at once when the venue or a lost
+frame gives reason. Never compares and
 never changes anything (`core.step` does). Rule: a query that fails is never taken for an empty
 account; it is asked again, and the age of the last answer is shown until trading stops on it.
 """
@@ -102,10 +103,12 @@ class Reconciler:
         """Ask once; say whether the venue answered."""
         self._nudged.clear()
         generation = self._generation()
+        # Until somebody looked, anything may lie open, and a kill may wait for this start.
+        urgent = self._done_at is None or self._at_risk()
         try:
             if self._missed:
-                await self._missed_events()
-            snapshot = await self._venue.snapshot(self._market_ms(), urgent=self._at_risk())
+                await self._missed_events(urgent)
+            snapshot = await self._venue.snapshot(self._market_ms(), urgent=urgent)
         except VenueError as error:
             self.failures += 1
             self.problem = str(error)
@@ -116,7 +119,7 @@ class Reconciler:
         self._put(SnapshotTaken(snapshot=snapshot, generation=generation))
         return True
 
-    async def _missed_events(self) -> None:
+    async def _missed_events(self, urgent: bool) -> None:
         """Hand over executions that no socket told of; the trader drops what it knows.
 
         What was executed before this journal began is part of what the first look found open, and
@@ -125,7 +128,7 @@ class Reconciler:
         since_ms = max(self._account_since_ms(), self._known_until_ms() - OVERLAP_MS)
         found: list[FillReceived | FundingPaid] = []
         if since_ms > 0:
-            found = await self._venue.executions(since_ms)
+            found = await self._venue.executions(since_ms, urgent=urgent)
         self._missed = False
         for event in found:
             self._put(event)

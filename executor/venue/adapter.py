@@ -245,14 +245,19 @@ class Venue:
                     return venue_rows.order_update(row)
         return None
 
-    async def executions(self, since_ms: int) -> list[FillReceived | FundingPaid]:
-        """Return our fills and funding payments since ``since_ms``, oldest first."""
+    async def executions(
+        self, since_ms: int, *, urgent: bool = False
+    ) -> list[FillReceived | FundingPaid]:
+        """Return our fills and funding payments since ``since_ms``, oldest first.
+
+        An ``urgent`` query is made even while the venue wants to be left alone.
+        """
         found: list[FillReceived | FundingPaid] = []
         cursor = ""
         for _ in range(PAGES_MAX):
             request = {"category": "linear", "limit": 100} | ({"cursor": cursor} if cursor else {})
             ask = partial(self._trade.privateGetV5ExecutionList, request)
-            reply = await self.calls.query("executions", ask)
+            reply = await self.calls.query("executions", ask, urgent=urgent)
             page = [event for row in venue_rows.rows(reply) if (event := venue_rows.execution(row))]
             fresh = [event for event in page if _time_ms(event) >= since_ms]
             found += fresh
