@@ -30,6 +30,7 @@ from tests.support.rehearsal import (
     simulated_market,
     traded,
 )
+from tests.support.staging import derived_again
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 SETTLED_S = 30.0
@@ -142,6 +143,8 @@ async def killed_often(scenario: Scenario, folder: Path, url: str, kills: int, s
         assert len(entries) == len(set(entries))
         assert len(filled) == len(set(filled)), "a signal was entered twice"
         assert len(live.close_ms) == scenario.bars, "a close was left out"
+        again = derived_again(program.journal, program.folder / "executor-models")
+        assert again == (scenario.bars, len(live.intents), ()), "derived again, it is another run"
         simulated = await stage.simulated(program, live.close_ms[0])
         live = live.until(simulated.close_ms[-1])
         assert live.intents == simulated.intents, "the run is not the undisturbed one"

@@ -9,6 +9,7 @@ from tests.support.bundles import small_bundle
 from tests.support.mlflow_fake import FakeMlflow
 from tests.support.paper import paper_program
 from tests.support.staging import Stage, paper_arguments
+from tests.support.walking import walking
 
 
 @pytest.fixture
@@ -20,3 +21,10 @@ async def stage(
         async with FakeMlflow() as mlflow:
             mlflow.register(small_bundle())
             yield Stage(tmp_path, paper, mlflow, valkey_url)
+
+
+@pytest.fixture
+async def market_walks(stage: Stage) -> AsyncIterator[None]:
+    """Let the stage's market walk while the test waits for something else; it may not pause it."""
+    async with walking(stage.paper):
+        yield

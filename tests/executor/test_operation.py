@@ -27,6 +27,7 @@ from tests.support.mlflow_fake import FakeMlflow
 from tests.support.paper import paper_program
 from tests.support.receiver import Receiver
 from tests.support.staging import Stage, paper_arguments
+from tests.support.walking import walking
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(150)]
 KEY, SECRET, TOKEN = "CANARYkey00001", "CANARYsecret00002", "CANARYtoken000003"
@@ -78,7 +79,8 @@ async def operated(tmp_path: Path, valkey_url: str) -> AsyncIterator[Operated]:
         async with FakeMlflow() as mlflow, Receiver() as receiver:
             mlflow.register(small_bundle())
             known = replace(paper, api_key=KEY, secret=SECRET)
-            yield Operated(Stage(tmp_path, known, mlflow, valkey_url), receiver, [])
+            async with walking(paper):
+                yield Operated(Stage(tmp_path, known, mlflow, valkey_url), receiver, [])
 
 
 async def everything_said(operated: Operated, program: ExecutorProgram) -> str:

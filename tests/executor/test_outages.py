@@ -40,6 +40,7 @@ def valkey(folder: Path, port: int) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("stage", [100_000], indirect=True)
+@pytest.mark.usefixtures("market_walks")
 async def test_redis_goes_away_and_comes_back(stage: Stage) -> None:
     port = free_port()
     keys = Keys("bot:")
@@ -74,6 +75,7 @@ async def test_redis_goes_away_and_comes_back(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("stage", [100_000], indirect=True)
+@pytest.mark.usefixtures("market_walks")
 async def test_a_start_without_mlflow_runs_without_a_model_and_says_so(stage: Stage) -> None:
     stage.mlflow.down = True
     changes = {"model": {"poll_interval_ms": 500}}
@@ -83,3 +85,8 @@ async def test_a_start_without_mlflow_runs_without_a_model_and_says_so(stage: St
         assert any("MLflow" in reason for reason in said["health"]["reasons"])
         stage.mlflow.down = False
         await program.until(lambda s: s["model"]["version"] == "1", "trading a model", 10.0)
+        stage.mlflow.down = True
+        program.kill()
+        program.start()
+        back = await program.until_running()
+        assert back["model"]["version"] == "1", "started from the local store"

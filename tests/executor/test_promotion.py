@@ -55,6 +55,7 @@ async def bars_go_on(program: ExecutorProgram, bars: int = 20) -> None:
 
 
 @pytest.mark.parametrize("stage", [100_000], indirect=True)
+@pytest.mark.usefixtures("market_walks")
 async def test_promoted_and_rolled_back_within_ten_seconds_and_no_bar_missed(
     stage: Stage, receiver: Receiver
 ) -> None:
@@ -109,6 +110,7 @@ def promote_broken(
 
 
 @pytest.mark.parametrize("stage", [100_000], indirect=True)
+@pytest.mark.usefixtures("market_walks")
 async def test_what_may_not_trade_is_kept_out_said_and_told(
     stage: Stage, receiver: Receiver
 ) -> None:

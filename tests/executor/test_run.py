@@ -3,21 +3,14 @@
 import asyncio
 import json
 import signal
-from functools import partial
 
-import numpy as np
 import pytest
 from redis.asyncio import Redis
 
 from executor.clock import SystemClock
 from executor.core.contract import Keys
-from executor.journal.store import Journal
-from executor.model_changes import kept_model
-from executor.models.store import ModelStore
-from executor.replay_day import Mismatch, replay_day
-from tests.support.bundles import INTERVAL_MS, small_bundle
 from tests.support.executor_program import ExecutorProgram
-from tests.support.staging import Stage, intents, journal_is_exchange, rows, simulate
+from tests.support.staging import Stage, derived_again, intents, journal_is_exchange, rows, simulate
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -42,7 +35,11 @@ async def test_the_program_decides_what_the_simulation_decides(stage: Stage) -> 
     assert [t["pnl"] for t in traded] == pytest.approx([t.pnl for t in simulated.trades], abs=1e-6)
     equity = [at for (at,) in rows(program.journal, "SELECT equity FROM equity ORDER BY close_ms")]
     assert equity == pytest.approx(simulated.equity, abs=1e-6)
-    assert derived_again(program) == (150, len(expected), ())
+    assert derived_again(program.journal, program.folder / "executor-models") == (
+        150,
+        len(expected),
+        (),
+    )
 
 
 async def test_the_window_shows_the_same_after_a_restart(stage: Stage) -> None:
@@ -88,56 +85,8 @@ def journal_state(program: ExecutorProgram) -> str:
     return str(body)
 
 
-async def test_killed_again_and_again_it_comes_back_right(stage: Stage) -> None:
-    """Kill -9 at any time: no trade lost, no order doubled, the same run as without a kill."""
-    program = stage.program(changes={"orders": {"query_interval_ms": 100}})
-    rng = np.random.default_rng(11)
-    kills = 0
-    try:
-        program.start()
-        while kills < 5 and not (await stage.state())["finished"]:
-            await life(stage, rng)
-            program.kill()
-            kills += 1
-            program.start()
-        await program.until_finished()
-        program.signal(signal.SIGTERM)
-        assert await program.stopped() == 0
-    finally:
-        program.kill()
-    assert kills > 2
-    names = [name for name, *_ in intents(program.journal)]
-    assert len(names) == len(set(names))
-    await journal_is_exchange(program.journal, stage.paper)
-    closed = [at for (at,) in rows(program.journal, "SELECT close_ms FROM equity ORDER BY 1")]
-    assert len(closed) == 150, "no close was skipped"
-    simulated = await simulate(stage.paper, closed[0], closed[-1])
-    assert names == [i.client_order_id for i in simulated.intents]
-    assert derived_again(program) == (150, len(names), ())
-
-
-def derived_again(program: ExecutorProgram) -> tuple[int, int, tuple[Mismatch, ...]]:
-    """Derive every day of a program's journal again: closes, orders and what differs."""
-    model_of = partial(kept_model, ModelStore(program.folder / "executor-models"))
-    with Journal(program.journal, read_only=True) as journal:
-        found = [replay_day(journal, day, model_of) for day in journal.days()]
-    differences = tuple(mismatch for day in found for mismatch in day.mismatches)
-    return sum(day.closes for day in found), sum(day.orders for day in found), differences
-
-
-async def life(stage: Stage, rng: np.random.Generator) -> None:
-    """Wait for the moment to kill: a few bars later, or any moment of the start."""
-    if rng.random() < 0.3:
-        await asyncio.sleep(float(rng.uniform(0.2, 2.0)))
-        return
-    wanted = (await stage.state())["step"] + int(rng.integers(1, 25))
-    async with asyncio.timeout(30.0):
-        state = await stage.state()
-        while state["step"] < wanted and not state["finished"]:
-            state = await stage.state()
-
-
 @pytest.mark.parametrize("stage", [5_000], indirect=True)
+@pytest.mark.usefixtures("market_walks")
 async def test_sigterm_ends_within_ten_seconds_and_leaves_the_stops(stage: Stage) -> None:
     async with stage.program() as program:
         await program.until(lambda s: bool(s["positions"]), "in a position")
@@ -159,6 +108,7 @@ async def test_sigterm_ends_within_ten_seconds_and_leaves_the_stops(stage: Stage
 
 
 @pytest.mark.parametrize("stage", [5_000], indirect=True)
+@pytest.mark.usefixtures("market_walks")
 async def test_a_second_instance_stands_by_visibly_and_takes_over(stage: Stage) -> None:
     """Two hosts, two journals, one lease: the second neither trades nor publishes."""
     quick = {"lease": {"ttl_ms": 7_000, "renew_ms": 500}, "feed": {"client": "executor"}}
@@ -179,6 +129,7 @@ async def test_a_second_instance_stands_by_visibly_and_takes_over(stage: Stage) 
 
 
 @pytest.mark.parametrize("stage", [5_000], indirect=True)
+@pytest.mark.usefixtures("market_walks")
 async def test_a_second_start_on_the_same_journal_waits(stage: Stage) -> None:
     first = stage.program("same")
     async with first:
@@ -188,38 +139,6 @@ async def test_a_second_start_on_the_same_journal_waits(stage: Stage) -> None:
             await second.until(lambda s: "another instance" in s["step"], "waiting")
             first.kill()
             await second.until_running()
-
-
-@pytest.mark.parametrize("stage", [100_000], indirect=True)
-async def test_a_promotion_trades_within_ten_seconds_and_bad_ones_stay_out(stage: Stage) -> None:
-    async with stage.program(changes={"model": {"poll_interval_ms": 500}}) as program:
-        await program.until_running()
-        damaged = small_bundle(seed=8)
-        name = "booster.ubj"
-        damaged = damaged | {name: damaged[name][:-1] + bytes([damaged[name][-1] ^ 1])}
-        stage.mlflow.register(damaged)
-        said = await program.until(
-            lambda s: any("damaged" in r for r in s["health"]["reasons"]), "told of the damage"
-        )
-        assert said["model"]["version"] == "1"
-        assert said["status"] == "DEGRADED"
-        stage.mlflow.register(small_bundle(seed=8), gate="refused")
-        said = await program.until(
-            lambda s: any("gate says" in r for r in s["health"]["reasons"]), "told of the gate"
-        )
-        assert said["model"]["version"] == "1"
-        asked = SystemClock().monotonic()
-        stage.mlflow.register(small_bundle(seed=8))
-        await program.until(lambda s: s["model"]["version"] == "4", "trading the new model", 10.0)
-        assert SystemClock().monotonic() - asked < 10.0
-        closed = [at for (at,) in rows(program.journal, "SELECT close_ms FROM equity ORDER BY 1")]
-        assert set(np.diff(closed)) == {INTERVAL_MS}, "no bar was missed"
-        stage.mlflow.down = True
-        await program.until(lambda s: not s["health"]["registry"], "told that MLflow is away")
-        program.kill()
-        program.start()
-        back = await program.until_running()
-        assert back["model"]["version"] == "4", "started from the local store"
 
 
 async def test_bad_input_is_one_line_and_exit_code_2(stage: Stage) -> None:

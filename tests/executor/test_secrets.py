@@ -30,6 +30,7 @@ from tests.support.mlflow_fake import FakeMlflow
 from tests.support.paper import paper_program
 from tests.support.receiver import Receiver
 from tests.support.staging import Stage, paper_arguments
+from tests.support.walking import walking
 
 KEY, SECRET, TOKEN = "CANARYkey10001", "CANARYsecret10002", "CANARYtoken0000010003"
 REDIS, REGISTRY, BACKUP = "CANARY/red:s%10004", "CANARYmlf10005", "CANARYbak10006"
@@ -205,7 +206,8 @@ async def house(tmp_path: Path, valkey_url: str) -> AsyncIterator[House]:
             mlflow.register(small_bundle())
             mlflow.login = aiohttp.encode_basic_auth(USER, REGISTRY, "utf-8")
             known = replace(paper, api_key=KEY, secret=SECRET)
-            yield House(Stage(tmp_path, known, mlflow, valkey_url), home, receiver, admin)
+            async with walking(paper):
+                yield House(Stage(tmp_path, known, mlflow, valkey_url), home, receiver, admin)
             await admin.acl_deluser(USER)
 
 

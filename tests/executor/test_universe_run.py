@@ -3,7 +3,6 @@
 import json
 import signal
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +13,13 @@ from redis.asyncio import Redis
 from executor.core.contract import Keys
 from executor.core.events import BarClosed
 from executor.journal.codec import decode
-from executor.journal.store import Journal
-from executor.model_changes import kept_model
-from executor.models.store import ModelStore
-from executor.replay_day import Mismatch, replay_day
 from tests.support.bundles import INTERVAL_MS, START_MS, SYMBOLS, small_bundle, small_market
 from tests.support.mlflow_fake import FakeMlflow
 from tests.support.paper import paper_program
-from tests.support.staging import Stage, journal_is_exchange, rows
+from tests.support.staging import Stage, derived_again, journal_is_exchange, rows
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(120)]
-HISTORY, BARS = 1_300, 1_600
+HISTORY, BARS = 1_300, 800
 FIRST, SECOND, THIRD = SYMBOLS
 
 
@@ -95,7 +90,7 @@ async def test_a_pair_gives_way_to_another_while_the_program_trades(switching: S
     entered = [(d["symbol"], d["close_ms"]) for d in decisions if d["verdict"] == "enter"]
     assert any(symbol == THIRD for symbol, _ in entered), "and it is traded"
     assert all(at <= joined + 2 * INTERVAL_MS for symbol, at in entered if symbol == SECOND)
-    assert derived_again(program.journal, program.folder / "executor-models") == []
+    assert derived_again(program.journal, program.folder / "executor-models")[2] == ()
     said = await changes_said(switching)
     assert {"joined": [THIRD]}.items() <= said[0].items()
     assert SECOND in said[0]["left"] + said[-1]["left"]
@@ -109,13 +104,6 @@ def bars_by_symbol(journal: Path) -> dict[str, list[int]]:
         for bar in event.bars:
             found[bar.symbol].append(event.close_ms)
     return found
-
-
-def derived_again(path: Path, models: Path) -> list[Mismatch]:
-    model_of = partial(kept_model, ModelStore(models))
-    with Journal(path, read_only=True) as journal:
-        days = [replay_day(journal, day, model_of) for day in journal.days()]
-    return [mismatch for day in days for mismatch in day.mismatches]
 
 
 async def changes_said(stage: Stage) -> list[dict[str, list[str]]]:

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from executor.core.recording import Tape
 from executor.core.replay import Replayed, closes, replay
 from executor.core.state import new_state
 from executor.core.step import step
+from executor.journal.store import Journal
+from executor.model_changes import kept_model
+from executor.models.store import ModelStore
+from executor.replay_day import Mismatch, replay_day
 from executor.settings.sections import Venue as VenueSettings
 from executor.venue.adapter import Venue
 from features.catalog import default_catalog
@@ -79,6 +84,17 @@ def intents(journal: Path) -> list[tuple[str, str, int, float, str]]:
             (one["client_order_id"], one["symbol"], one["side"], one["quantity"], one["reason"])
         )
     return found
+
+
+def derived_again(journal: Path, models: Path) -> tuple[int, int, tuple[Mismatch, ...]]:
+    """Derive every day of a journal again: closes, orders and what differs."""
+    with Journal(journal, read_only=True) as opened:
+        found = [
+            replay_day(opened, day, partial(kept_model, ModelStore(models)))
+            for day in opened.days()
+        ]
+    differences = tuple(mismatch for day in found for mismatch in day.mismatches)
+    return sum(day.closes for day in found), sum(day.orders for day in found), differences
 
 
 async def recorded(paper: Paper) -> tuple[list[Tape], dict[str, Any]]:
