@@ -19,7 +19,7 @@ from tests.support.paper import paper_program
 from tests.support.staging import Stage, derived_again, journal_is_exchange, rows
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(120)]
-HISTORY, BARS = 1_300, 800
+HISTORY, BARS = 1_300, 1_600
 FIRST, SECOND, THIRD = SYMBOLS
 
 
