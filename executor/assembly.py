@@ -254,6 +254,7 @@ class Assembly:
             reload=self.models.reload,
             holds_lease=self.holds_lease,
         )
+        self._fence.is_stopping = desk.is_stopping
         self._overview.commands.desk = desk
         self._overview.listeners.append(desk.after)
         answer = self.publisher.answer

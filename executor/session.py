@@ -1,8 +1,9 @@
 """A trading session: everything that lives between taking the lease and giving it back.
 
-Decides the order of a start (venue, model, state, history, sockets, orders in doubt, snapshot) and
-of a stop (no new bars, orders in flight settled, state saved, last word published). Never decides a
-trade. Rule: start-up is the recovery path: a first start and one after kill -9 run the same lines.
+Decides the order of a start (venue, model, state, history, sockets, commands, orders in doubt,
+snapshot) and of a stop (no new bars, orders in flight settled, state saved, last word published).
+Never decides a trade. Rule: start-up is the recovery path: a first start and one after kill -9 run
+the same lines.
 """
 
 import asyncio
@@ -92,10 +93,10 @@ class Session:
         swapped = made.models.first(state, loaded)
         if swapped is not None:
             made.trader.apply(swapped)
-        resume(self._journal, made.orders, self._clock.now_ms())
         commands = made.make_desk()
         overview.step = "reading commands"
         await commands.catch_up()
+        resume(self._journal, made.orders, self._clock.now_ms())  # what a kill leaves of it
         await self._insist("reconciling", self._reconcile)
         self._help(tasks, supervisor, "candles", feed.watch)
         await made.subscribed(made.candles_subscribed)

@@ -31,9 +31,10 @@ from executor.core.events import (
 )
 from executor.core.orders import is_active
 from executor.core.params import DAY_MS, Params
+from executor.core.reconcile import shown, unseen
 from executor.core.state import TradingState
 from executor.core.step import step
-from executor.core.types import Bar, FillKind, Order, Outcome
+from executor.core.types import Bar, FillKind, Outcome
 from executor.counters import Counters
 from executor.journal.recovery import write_event, write_state
 from executor.journal.rows import Entry
@@ -239,7 +240,9 @@ class Trader:
             self._counters.snapshots_dropped += 1
             self._nudge(False)
             return
-        ended = self._unseen(item.snapshot)
+        for word in shown(self.state.active, item.snapshot):
+            self._account_event(word)
+        ended = unseen(self.state.active, item.snapshot)
         suspected = set(self.state.suspicions)
         self.apply(item.snapshot)
         for key in sorted(self.state.suspicions.keys() - suspected):
@@ -249,12 +252,6 @@ class Trader:
         if not self.reconciled:
             self.reconciled = True
             self._closes()
-
-    def _unseen(self, snapshot: VenueSnapshot) -> list[Order]:
-        """Return our orders that no longer rest at the venue: no frame told how they ended."""
-        resting = {order.client_order_id for order in snapshot.orders}
-        active = self.state.active.items()
-        return [order for name, order in active if name not in resting]
 
     def apply(self, event: Event) -> Outcome:
         """Let the core decide, write it down, and only then begin to act.

@@ -35,6 +35,7 @@ SEEN_KEPT: Final = 300
 FLAT_LOOK_S: Final = 0.2
 AGAIN: Final = "an instance that knows of it"
 TEXT_MAX: Final = 200
+STOPS: Final = frozenset({CommandName.KILL, CommandName.FLATTEN, CommandName.PAUSE})
 
 log = structlog.get_logger("commands")
 
@@ -72,6 +73,7 @@ class CommandDesk:
         self._holds_lease = holds_lease
         self._seen: dict[str, list[str]] = orjson.loads(journal.meta(SEEN) or "{}")
         self._unwritten = 0
+        self._stopping = 0
         self._marks: dict[str, str] = {}
 
     async def take(
@@ -175,7 +177,12 @@ class CommandDesk:
             name=CommandName(name), time_ms=self._market_ms(), who=who, arguments=dict(arguments)
         )
         self._unwritten += 1
+        self._stopping += command.name in STOPS
         self._put(command)
+
+    def is_stopping(self) -> bool:
+        """Say whether a kill, flatten or pause was taken that the trader has not handled yet."""
+        return self._stopping > 0
 
     def latched(self) -> list[dict[str, Any]]:
         """Return the commands that are in force here, as somebody gives them."""
@@ -198,6 +205,7 @@ class CommandDesk:
         """Learn what the journal holds."""
         if isinstance(event, Command) and self._unwritten:
             self._unwritten -= 1
+            self._stopping -= event.name in STOPS
             self._write()
 
     def keep(self, key: str, value: str) -> None:

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from executor.core.events import VenueOrder, VenuePosition, VenueSnapshot
+from executor.core.events import OrderUpdated, VenueOrder, VenuePosition, VenueSnapshot
 from executor.core.params import Reconcile
-from executor.core.types import Order, Position
+from executor.core.types import Order, OrderStatus, Position
+
+_IN_DOUBT = frozenset({OrderStatus.INTENDED, OrderStatus.SUBMITTED, OrderStatus.UNKNOWN})
 
 
 class Action(StrEnum):
@@ -70,6 +72,31 @@ def differences(
         if not order.protective and order.client_order_id not in orders
     )
     return tuple(found)
+
+
+def shown(orders: Mapping[str, Order], snapshot: VenueSnapshot) -> list[OrderUpdated]:
+    """Return the word on our orders in doubt that rest at the venue.
+
+    A venue may not show an order that is asked for by its id, and yet have it in its list.
+    """
+    return [
+        OrderUpdated(
+            client_order_id=order.client_order_id,
+            symbol=order.symbol,
+            status=OrderStatus.ACCEPTED,
+            time_ms=snapshot.time_ms,
+            venue_order_id=order.venue_order_id,
+            filled_quantity=order.filled_quantity,
+        )
+        for order in snapshot.orders
+        if (ours := orders.get(order.client_order_id)) is not None and ours.status in _IN_DOUBT
+    ]
+
+
+def unseen(orders: Mapping[str, Order], snapshot: VenueSnapshot) -> list[Order]:
+    """Return our orders that do not rest at the venue: no frame told how they ended."""
+    resting = {order.client_order_id for order in snapshot.orders}
+    return [order for name, order in orders.items() if name not in resting]
 
 
 def _position(

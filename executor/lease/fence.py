@@ -38,7 +38,8 @@ class GuardView(Protocol):
 class Fence:
     """``guard`` and ``wants`` are set once the state is known; before, nothing opens.
 
-    ``wants`` says of a client order id whether that entry may still be sent.
+    ``wants`` says of a client order id whether that entry may still be sent, ``is_stopping``
+    whether a kill or a pause was read that the guard does not show yet.
     """
 
     def __init__(self, lease: LeaseView, needed_ms: int) -> None:
@@ -46,6 +47,7 @@ class Fence:
         self._needed_ms = needed_ms
         self.guard: GuardView | None = None
         self.wants: Callable[[str], bool] = lambda _: False
+        self.is_stopping: Callable[[], bool] = lambda: False
 
     def check(self, path: str, params: Mapping[str, Any]) -> None:
         """Let a change pass, or raise.
@@ -56,7 +58,8 @@ class Fence:
             Where it must not be signed; nothing was sent then.
         """
         opens = path.endswith(CREATE) and params.get("reduceOnly") is not True
-        if opens and (self.guard is None or self.guard.killed or self.guard.paused):
+        guard = self.guard
+        if opens and (guard is None or guard.killed or guard.paused or self.is_stopping()):
             raise FenceError("entries are not signed: killed, paused, or not yet started")
         if opens and not self.wants(str(params.get("orderLinkId", ""))):
             raise FenceError("the entry is no longer wanted: too old, or a newer bar has closed")
