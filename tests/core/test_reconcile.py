@@ -7,8 +7,9 @@ import pytest
 from executor.core.contract import ExitReason, NoticeCode
 from executor.core.events import VenueOrder, VenuePosition, VenueSnapshot
 from executor.core.params import Reconcile
-from executor.core.reconcile import Action, differences
+from executor.core.reconcile import Action, differences, shown, unseen
 from executor.core.state import save
+from executor.core.types import OrderStatus
 from tests.support.trading import LONG_ROW, Desk, parameters
 
 BTC = "BTCUSDT"
@@ -233,6 +234,21 @@ def test_an_open_order_of_ours_is_known() -> None:
     ours = replace(ORDER, client_order_id=intent.client_order_id)
     for time_ms in (10_000, 20_000):
         assert desk.do(snapshot(time_ms, orders=(ours,))).cancels == ()
+
+
+def test_orders_of_ours_rest_or_are_looked_for() -> None:
+    desk = reconciled()
+    (intent,) = desk.close({BTC: LONG_ROW}).intents
+    ours = replace(ORDER, client_order_id=intent.client_order_id, filled_quantity=0.5)
+    rests, gone = snapshot(10_000, orders=(ORDER, ours)), snapshot(10_000, orders=(ORDER,))
+    (word,) = shown(desk.state.active, rests)
+    assert (word.client_order_id, word.status) == (intent.client_order_id, OrderStatus.ACCEPTED)
+    assert (word.venue_order_id, word.filled_quantity, word.time_ms) == ("v1", 0.5, 10_000)
+    assert unseen(desk.state.active, rests) == []
+    assert shown(desk.state.active, gone) == []
+    assert [order.intent for order in unseen(desk.state.active, gone)] == [intent]
+    desk.do(word)
+    assert shown(desk.state.active, rests) == [], "what is known is no news"
 
 
 def test_a_wallet_that_moves_without_a_reason_is_said_once() -> None:

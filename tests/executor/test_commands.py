@@ -107,6 +107,24 @@ def locked(tmp_path: Path) -> Bench:
     return Bench(tmp_path, token=TOKEN)
 
 
+@pytest.mark.parametrize(
+    ("name", "stops"),
+    [("kill", True), ("flatten", True), ("pause", True), ("resume", False), ("reset", False)],
+)
+async def test_what_was_read_and_not_handled_yet_stops_entries(
+    bench: Bench, name: str, stops: bool
+) -> None:
+    bench.writes = False
+    assert not bench.desk.is_stopping()
+    for number in range(2):
+        await bench.give({"name": name}, entry_id=f"{number}-0")
+    assert bench.desk.is_stopping() is stops
+    bench.desk.after(bench.taken[0], Outcome())
+    assert bench.desk.is_stopping() is stops, "the second one waits still"
+    bench.desk.after(bench.taken[1], Outcome())
+    assert not bench.desk.is_stopping(), "now the guard shows it"
+
+
 @pytest.mark.parametrize("name", ["pause", "resume", "kill", "flatten", "reset"])
 async def test_a_command_is_taken_with_who_and_when(bench: Bench, name: str) -> None:
     assert await bench.give({"name": name, "who": "me"}) == ("taken", f"{name} by me")

@@ -69,6 +69,15 @@ def test_an_entry_that_was_in_doubt_is_not_sent_again_after_a_pause() -> None:
     paused.check(CREATE, order(Leg.EXIT, reduceOnly=True))
 
 
+def test_from_the_moment_a_kill_was_read_nothing_opens() -> None:
+    """Found by seed 1212: it waited in the queue of a start, and the guard did not show it yet."""
+    told = fence(20_000)
+    told.is_stopping = lambda: True
+    with pytest.raises(FenceError, match="killed"):
+        told.check(CREATE, order(Leg.ENTRY))
+    told.check(CREATE, order(Leg.EXIT, reduceOnly=True))
+
+
 def test_an_entry_that_grew_old_is_not_signed_and_an_exit_is() -> None:
     made = fence(20_000)
     old = order(Leg.ENTRY)["orderLinkId"]

@@ -10,12 +10,12 @@ from typing import Any, cast
 
 import pytest
 
-from executor.core.events import BarClosed, FillReceived
-from executor.core.types import Fill, FillKind, OrderIntent
+from executor.core.events import BarClosed, FillReceived, VenueOrder, VenueSnapshot
+from executor.core.types import Fill, FillKind, OrderIntent, OrderStatus
 from executor.counters import Counters
 from executor.journal.store import Journal
-from executor.order_manager import OrderManager, Patience
-from executor.trader import Item, Trader
+from executor.order_manager import AllSettled, OrderManager, Patience
+from executor.trader import Item, SnapshotTaken, Trader
 from tests.support.clocks import FakeClock
 from tests.support.trading import HEALTHY, INTERVAL_MS, LONG_ROW, Desk, bar
 
@@ -111,3 +111,29 @@ async def test_what_its_executions_ended_is_no_longer_planned(rig: Rig) -> None:
         rig.trader.handle(FillReceived(fill=fill))
     names = [row.action.client_order_id for row in rig.journal.planned()]
     assert intent.client_order_id not in names
+
+
+async def test_an_order_in_doubt_that_rests_is_there(rig: Rig) -> None:
+    """Found by seed 1188: the list showed it, the query by its id did not, and no frame told."""
+    intent = await rig.enter()
+    trader, name = rig.trader, intent.client_order_id
+    await trader._orders.stop()
+    trader.handle(AllSettled())
+    trader.reconciled = True
+    rests = VenueOrder(
+        symbol=SYMBOL,
+        client_order_id=name,
+        venue_order_id="v1",
+        side=intent.side,
+        quantity=intent.quantity,
+        filled_quantity=0.0,
+        price=100.0,
+        reduce_only=False,
+    )
+    snapshot = VenueSnapshot(time_ms=1, wallet_balance=1.0, positions=(), orders=(rests,))
+    assert name in [row.action.client_order_id for row in rig.journal.planned()]
+    trader.handle(SnapshotTaken(snapshot=snapshot, generation=trader.generation))
+    assert name not in [row.action.client_order_id for row in rig.journal.planned()]
+    known = trader.state.order(name)
+    assert known is not None
+    assert (known.status, known.venue_order_id) == (OrderStatus.ACCEPTED, "v1")
