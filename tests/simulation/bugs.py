@@ -6,9 +6,14 @@ make, named by what it does; where a second layer hides it, both are planted as 
 """
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+
+class BrokenPlantError(Exception):
+    """A bug does not fit the code any more: what it breaks is not what it says."""
 
 
 class Patches:
@@ -18,8 +23,16 @@ class Patches:
         self._before: list[tuple[Any, str, Any]] = []
 
     def set(self, owner: Any, name: str, value: Any) -> Any:
-        """Replace an attribute and return what it was."""
+        """Replace an attribute and return what it was.
+
+        Raises
+        ------
+        BrokenPlantError
+            Where a function could not be called as the one that it replaces.
+        """
         before = getattr(owner, name)
+        if inspect.isfunction(before) and inspect.isfunction(value):
+            _demand_same_calls(name, before, value)
         self._before.append((owner, name, owner.__dict__.get(name, before)))
         setattr(owner, name, value)
         return before
@@ -29,6 +42,17 @@ class Patches:
         while self._before:
             owner, name, value = self._before.pop()
             setattr(owner, name, value)
+
+
+def _demand_same_calls(name: str, before: Any, value: Any) -> None:
+    """A plant that dies of its own arguments would be seen at once, and prove nothing."""
+    known = inspect.signature(before).parameters.values()
+    named = {p.name: None for p in known if p.kind is p.KEYWORD_ONLY}
+    placed = [p for p in known if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    try:
+        inspect.signature(value).bind(*placed, **named)
+    except TypeError as error:
+        raise BrokenPlantError(f"{name}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,9 +157,9 @@ def failed_query_is_flat(patches: Patches) -> None:
 
     real = Venue.snapshot
 
-    async def snapshot(self: Any, time_ms: int) -> VenueSnapshot:
+    async def snapshot(self: Any, time_ms: int, *, urgent: bool = False) -> VenueSnapshot:
         try:
-            return await real(self, time_ms)
+            return await real(self, time_ms, urgent=urgent)
         except VenueError:
             return VenueSnapshot(time_ms=time_ms, wallet_balance=1e4, positions=(), orders=())
 
@@ -179,12 +179,12 @@ def positions_never_resized(patches: Patches) -> None:
 @bug("a missing stop is not set again")
 def stop_never_repaired(patches: Patches) -> None:
     patches.set(adopt, "_stops", lambda *arguments: None)
-    patches.set(adopt, "protect", lambda *arguments: None)
+    patches.set(adopt, "protect", lambda *arguments, **named: None)
 
 
 @bug("executions that no socket told of are not fetched")
 def missed_fills_not_fetched(patches: Patches) -> None:
-    async def nothing(self: Any) -> None:
+    async def nothing(self: Any, _urgent: bool) -> None:
         self._missed = False
 
     patches.set(reconciler.Reconciler, "_missed_events", nothing)

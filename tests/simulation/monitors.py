@@ -8,6 +8,7 @@ which happens to catch a bug does not hide that the first one failed; whatever s
 
 from typing import TYPE_CHECKING, Any
 
+from executor.core.contract import NoticeCode
 from tests.simulation.at_rest import AtRest
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ class Monitors(AtRest):
         venue.lines.received = self.received
 
     def logged(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        """See what should never be logged: something broke that nobody foresaw."""
+        """See what should never be logged: something broke that nobody foresaw, or is not so."""
+        if fields.get("code") == NoticeCode.DROPPED:
+            self.dropped(str(fields["symbol"]))
         if level == "exception" or event.endswith("order_task_failed"):
             error = str(fields.get("error", ""))
             if "Dead()" not in error:

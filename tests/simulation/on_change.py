@@ -21,6 +21,7 @@ ENTRY_AGE_S = SIGNED_AGE_S + 5.0
 DATA_AGE_S = 5.0 + 1.0
 READ_S = 0.5
 COMMAND_S = 15.0
+QUIET_S = 90.0  # longer than a process stands still with a picture in its hands
 ENDINGS = frozenset({"resume", "reset"})
 CREATE = "order/create"
 CHANGES = (CREATE, "order/cancel", "order/cancel-all", "trading-stop", "set-leverage")
@@ -36,6 +37,7 @@ class OnChange(Outside):
         self.fills = 0
         self.sent_by: set[tuple[str, str]] = set()
         self.executed: dict[str, tuple[str, float]] = {}
+        self._moved_at: dict[str, float] = defaultdict(float)
         self.command = ""
         self.commanded_at = (0.0, 0.0)
         self._entry_id = ""
@@ -234,6 +236,7 @@ class OnChange(Outside):
         if row["execType"] == "Funding":
             return
         self.fills += 1
+        self._moved_at[row["symbol"]] = now
         link = row["orderLinkId"]
         size = f"{row['side']} {row['execQty']}"
         self.world.say("fill", f"{row['symbol']} {size} {link or row['createType']}")
@@ -242,3 +245,10 @@ class OnChange(Outside):
         closed, done = number(row["closedSize"]), float(row["execQty"])
         if link and 0.0 < closed < done and row["symbol"] not in self._hands:
             self.bad("FLIP", f"{link} closes {closed} and opens {done - closed}")
+
+    def dropped(self, symbol: str) -> None:
+        """See a position booked as gone: the venue must not have held it unchanged for long."""
+        held = self.world.venue.held().get(symbol)
+        quiet_s = self.world.loop.time() - self._moved_at[symbol]
+        if held is not None and symbol not in self._hands and quiet_s > QUIET_S:
+            self.bad("FALSE_FLAT", f"{symbol} is booked as gone, the venue holds {held.quantity}")

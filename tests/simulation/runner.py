@@ -7,13 +7,15 @@ behind, and the same seed gives the same trace whatever ran before it.
 import asyncio
 
 from tests.simulation import bugs_core, bugs_order
-from tests.simulation.bugs import BUGS, planted
+from tests.simulation.bugs import BUGS, BrokenPlantError, planted
 from tests.simulation.faults import Faults
 from tests.simulation.instance import installed
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.world import Result, World
 
 HOURS = 3.0
+OWN_ERRORS = ("TypeError(", "AttributeError(", "NameError(")
+"""Of what a planted bug dies that does not fit the code any more."""
 
 
 CATALOGUES = (bugs_core, bugs_order)
@@ -48,6 +50,9 @@ def first_seed_that_sees(bug: str, seeds: int, first: int = 0) -> Result | None:
     """Return the first run in which a monitor sees ``bug``, None where no seed shows it."""
     for seed in range(first, first + seeds):
         result = run(seed, bug=bug, until_seen=True)
+        for line in result.violations:
+            if any(error in line for error in OWN_ERRORS):
+                raise BrokenPlantError(f"{bug}, seed {seed}: {line}")
         if result.violations:
             return result
     return None

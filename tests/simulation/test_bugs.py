@@ -1,8 +1,11 @@
 """The measure of the simulator: bugs planted in the executor, and how many it sees."""
 
+from typing import Any
+
 import pytest
 
-from tests.simulation.bugs import HIDDEN, PAIRS, names
+from executor.venue.adapter import Venue
+from tests.simulation.bugs import HIDDEN, PAIRS, BrokenPlantError, Bug, Patches, names, planted
 from tests.simulation.many import over_bugs, processes
 from tests.simulation.runner import BUGS, first_seed_that_sees, run
 
@@ -24,6 +27,27 @@ def test_there_are_enough_of_them() -> None:
     assert len(PAIRS) >= 10
     assert all(name in BUGS for pair in PAIRS for name in pair)
     assert len({bug.line for bug in BUGS.values()}) == len(BUGS)
+
+
+@pytest.mark.parametrize("name", sorted(BUGS))
+def test_every_bug_fits_the_code(name: str) -> None:
+    with planted(name):
+        pass
+
+
+def test_a_bug_that_dies_of_its_own_arguments_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that did was counted as seen, for it died at once."""
+
+    def plant(patches: Patches) -> None:
+        async def snapshot(self: Any, time_ms: int) -> None: ...
+
+        patches.set(Venue, "snapshot", snapshot)
+
+    before = Venue.snapshot
+    monkeypatch.setitem(BUGS, "stale", Bug("stale", "does not fit", plant))
+    with pytest.raises(BrokenPlantError, match="snapshot: got an unexpected keyword argument"):
+        run(0, bug="stale")
+    assert Venue.snapshot is before
 
 
 @pytest.mark.slow
