@@ -88,12 +88,13 @@ class Surroundings:
         """Say whether something may lie open without a stop that was seen at the venue.
 
         A position whose stop was not seen yet; an entry that may have been executed without our
-        knowing; a difference from the venue that has to be seen once more before it counts.
+        knowing; a difference from the venue that has to be seen once more before it counts. And
+        whatever is held after a kill or a flatten, which must go.
         """
         state = self._trader.state
         naked = any(not position.stop_verified for position in state.ledger.positions.values())
         opening = any(not order.intent.reduce_only for order in state.active.values())
-        return naked or opening or bool(state.suspicions)
+        return naked or opening or bool(state.suspicions) or self._is_to_go()
 
     def facts(self, event: BarClosed) -> GateFacts:
         """Return what the pre-trade gate must know of the outside."""
@@ -147,6 +148,11 @@ class Surroundings:
         """Tell others what the shell found out, now."""
         self.tell(Notice(code=code, symbol="", text=text, time_ms=self.market_ms()))
 
+    def _is_to_go(self) -> bool:
+        """Say whether something is held that a kill or a flatten wants closed."""
+        state = self._trader.state
+        return bool((state.guard.killed or state.guard.flattening) and state.ledger.positions)
+
     def _may_ask_again(self) -> bool:
         """Say whether a flat account was not asked for a moment ago: no loop at network speed."""
         now = self._clock.monotonic()
@@ -165,12 +171,10 @@ class Surroundings:
 
     async def quiet(self, close_ms: int) -> None:
         """Nothing is left to do: tune if it is due, and let an accelerated market go on."""
-        state = self._trader.state
-        to_be_flat = bool(state.guard.killed or state.guard.flattening)
-        held = to_be_flat and bool(state.ledger.positions)
         if self._overview.is_optimizing():
             await self._publisher.beat()  # it takes a moment, and nothing is answered meanwhile
-        if state.tuning.due or (held and self._may_ask_again()):
+        due = self._trader.state.tuning.due
+        if due or (self._is_to_go() and self._may_ask_again()):
             self._trader.apply(Tick(now_ms=self.market_ms()))
         if self._lockstep is None or not self._listening():
             return

@@ -1,13 +1,14 @@
 """How positions are led out of the market.
 
 Decides time exits and the moves of a stop at a bar close, the partial take-profit after an entry,
-what must go when a position is gone, and the way to flat after a kill. Never opens anything. Rule:
-every order here is reduce-only; a stop is only ever tightened; an exit that may still execute is
-never sent twice.
+what must go when a position is gone, what is left of an exit that ended too early, and the way to
+flat after a kill. Never opens anything. Rule: every order here is reduce-only; a stop is only ever
+tightened; an exit that may still execute is never sent twice.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
 from executor.core.contract import ExitReason, Verdict
 from executor.core.decide import is_passed, time_is_up
@@ -28,6 +29,8 @@ from executor.core.types import (
     Protect,
 )
 from features.exit_plan import favourable, managed_stop, plan_prices
+
+CLOSING: Final = frozenset({Leg.EXIT, Leg.KILL, Leg.RECONCILE})
 
 
 def manage(
@@ -56,9 +59,8 @@ def manage(
 
 def exit_in_flight(state: TradingState, symbol: str) -> bool:
     """Say whether an order that closes the whole position may still execute."""
-    legs = {Leg.EXIT, Leg.KILL, Leg.RECONCILE}
     return any(
-        order.intent.symbol == symbol and order.intent.leg in legs
+        order.intent.symbol == symbol and order.intent.leg in CLOSING
         for order in state.active.values()
     )
 
@@ -110,6 +112,28 @@ def flatten(state: TradingState, time_ms: int, leg: Leg, reason: ExitReason, dra
                 reason=reason,
                 draft=draft,
             )
+
+
+def after_exit(state: TradingState, order: Order, time_ms: int, draft: Draft) -> None:
+    """Where a closing order has ended with only a part of it executed, ask at once for the rest.
+
+    Each follows some progress; one that got nothing waits for the next look at the account, so
+    nothing that the venue will not do is asked for in a loop.
+    """
+    intent = order.intent
+    position = state.ledger.positions.get(intent.symbol)
+    if intent.leg not in CLOSING or position is None or position.side == intent.side:
+        return
+    if order.filled_quantity > 0.0 and not exit_in_flight(state, intent.symbol):
+        send_exit(
+            state,
+            position,
+            leg=intent.leg,
+            time_ms=time_ms,
+            price=state.ledger.mark(position),
+            reason=ExitReason(intent.reason),
+            draft=draft,
+        )
 
 
 def after_close(state: TradingState, symbol: str, draft: Draft) -> None:

@@ -26,7 +26,7 @@ from executor.core.events import (
     Tick,
     VenueSnapshot,
 )
-from executor.core.exits import after_close, after_entry, flatten, manage
+from executor.core.exits import after_close, after_entry, after_exit, flatten, manage
 from executor.core.guard import canary_share, on_close, on_model, on_trade, reset
 from executor.core.learned_regime import learn
 from executor.core.ledger import Opening
@@ -171,11 +171,9 @@ def _book_fill(
         # An entry can close what somebody opened the other way: its reason is none for an exit.
         exits = order is not None and order.intent.reduce_only
         reason = ExitReason(order.intent.reason) if order and exits else ExitReason.OUTSIDE
-    opening = state.openings.get(fill.client_order_id)
-    known = opening is not None or reduces
-    if opening is None and reduces:
-        opening = _NO_OPENING
-    elif opening is None:
+    opening = state.openings.get(fill.client_order_id, _NO_OPENING if reduces else None)
+    known = opening is not None
+    if opening is None:
         opening = default_opening(fill.symbol, fill.side, fill.price, fill.time_ms, params)
     booked = state.ledger.apply_fill(fill, opening, reason)
     if not known:
@@ -217,9 +215,12 @@ def _on_order(state: TradingState, event: OrderUpdated, params: Params, draft: D
         draft.notice(NoticeCode.ILLEGAL_TRANSITION, order.intent.symbol, text, event.time_ms)
         return
     state.put_order(after)
-    ended = is_active(order) and not is_active(after)
-    if ended and order.intent.leg is Leg.ENTRY and after.filled_quantity > 0.0:
+    if not is_active(order) or is_active(after):
+        return
+    if order.intent.leg is Leg.ENTRY and after.filled_quantity > 0.0:
         after_entry(state, after, params, draft)
+    elif after.filled_quantity >= event.filled_quantity * (1.0 - 1e-9):  # else it is asked for
+        after_exit(state, after, event.time_ms, draft)
 
 
 def _keep(

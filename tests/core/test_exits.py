@@ -7,7 +7,7 @@ import pytest
 
 from executor.core.contract import ExitReason, NoticeCode, Verdict
 from executor.core.decide import is_passed
-from executor.core.events import BarClosed, OrderUpdated, VenuePosition, VenueSnapshot
+from executor.core.events import BarClosed, VenuePosition, VenueSnapshot
 from executor.core.types import Leg, OrderStatus, Outcome, Position
 from features.exit_plan import ExitPlan
 from tests.support.trading import (
@@ -73,14 +73,7 @@ def test_a_moved_stop_with_room_is_set_and_leaves_the_take_alone() -> None:
 def test_an_exit_that_came_to_nothing_is_asked_for_again_at_the_next_close() -> None:
     desk = entered()
     (first,) = bar_with(desk, high=101.5, low=100.0, next_open=100.9).intents
-    desk.do(
-        OrderUpdated(
-            client_order_id=first.client_order_id,
-            symbol=BTC,
-            status=OrderStatus.REJECTED,
-            time_ms=desk.close_ms,
-        )
-    )
+    desk.end(first, OrderStatus.REJECTED, 0)
     (again,) = bar_with(desk, high=100.9, low=100.5, next_open=100.6).intents
     assert again.client_order_id != first.client_order_id
 
@@ -160,3 +153,26 @@ def test_a_missing_take_that_the_market_has_passed_is_left_out() -> None:
     beyond = look(desk, 1, stop_price=0.0, take_price=0.0, mark_price=102.5)
     before = look(desk, 1, stop_price=0.0, take_price=0.0, mark_price=101.0)
     assert [p.take_price for p in (*beyond.protections, *before.protections)] == [0.0, 102.0]
+
+
+def test_an_exit_that_got_a_part_is_followed_at_once_by_one_for_the_rest() -> None:
+    desk = entered()
+    (first,) = bar_with(desk, high=101.5, low=100.0, next_open=100.9).intents
+    part = round(first.quantity / 2, 3)
+    desk.fill(first, 100.9, part)
+    (rest,) = desk.end(first, OrderStatus.CANCELED, 40, part).intents
+    assert rest.client_order_id != first.client_order_id
+    assert (rest.side, rest.reduce_only, rest.leg) == (first.side, True, first.leg)
+    assert rest.quantity == held(desk).quantity == pytest.approx(first.quantity - part)
+    assert desk.end(first, OrderStatus.CANCELED, 41, part).intents == (), "told twice"
+    (trade,) = desk.fill(rest, 100.8).trades
+    assert (trade.reason, trade.exit_price) == (ExitReason.STOP, pytest.approx(100.85, abs=0.01))
+
+
+def test_what_is_left_of_an_exit_is_not_known_before_its_executions_are() -> None:
+    desk = entered()
+    (first,) = bar_with(desk, high=101.5, low=100.0, next_open=100.9).intents
+    part = round(first.quantity / 2, 3)
+    desk.fill(first, 100.9, part / 2)
+    assert desk.end(first, OrderStatus.CANCELED, 40, part).intents == ()
+    assert desk.fill(first, 100.9, part / 2).intents == ()

@@ -390,16 +390,12 @@ def test_a_flatten_goes_on_until_all_is_flat_and_then_no_longer() -> None:
     held = desk.state.ledger.positions[BTC].quantity
     (first,) = desk.do(Command(name="flatten", time_ms=desk.close_ms + 5)).intents
     desk.fill(first, 100.0, round(held / 2, 3))
-    gone = OrderUpdated(
-        client_order_id=first.client_order_id,
-        symbol=BTC,
-        status=OrderStatus.CANCELED,
-        time_ms=desk.close_ms + 11,
-    )
-    desk.do(gone)
-    (second,) = desk.do(Tick(now_ms=desk.close_ms + 3_000)).intents
+    (second,) = desk.end(first, OrderStatus.CANCELED, 11).intents
     assert (second.reduce_only, second.reason) == (True, ExitReason.FLATTEN)
-    desk.fill(second)
+    assert second.quantity == pytest.approx(held - round(held / 2, 3))
+    desk.end(second, OrderStatus.CANCELED, 12)
+    (third,) = desk.do(Tick(now_ms=desk.close_ms + 3_000)).intents
+    desk.fill(third)
     desk.close()
     assert not desk.state.guard.flattening
     desk.execute(symbol=BTC, side=1, quantity=1.0, price=100.0)
@@ -411,14 +407,8 @@ def test_a_kill_asks_again_when_its_exit_came_to_nothing() -> None:
     desk.enter()
     (first,) = desk.do(Command(name="kill", time_ms=desk.close_ms + 5)).intents
     assert desk.do(Tick(now_ms=desk.close_ms + 10)).intents == ()
-    desk.do(
-        OrderUpdated(
-            client_order_id=first.client_order_id,
-            symbol=BTC,
-            status=OrderStatus.REJECTED,
-            time_ms=desk.close_ms + 11,
-        )
-    )
+    outcome = desk.end(first, OrderStatus.REJECTED, 11)
+    assert outcome.intents == (), "what got nothing is not asked for in a loop"
     (second,) = desk.do(Tick(now_ms=desk.close_ms + 12)).intents
     assert second.client_order_id != first.client_order_id
 

@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from executor.core.events import HEALTHY, BarClosed, FillReceived, GateFacts, ModelSwapped
+from executor.core.events import (
+    HEALTHY,
+    BarClosed,
+    FillReceived,
+    GateFacts,
+    ModelSwapped,
+    OrderUpdated,
+)
 from executor.core.model import (
     BarrierSpec,
     ModelInfo,
@@ -20,7 +27,16 @@ from executor.core.model import (
 from executor.core.params import Params
 from executor.core.state import TradingState, new_state
 from executor.core.step import step
-from executor.core.types import Bar, Fill, FillKind, Instrument, OrderIntent, Outcome, Trade
+from executor.core.types import (
+    Bar,
+    Fill,
+    FillKind,
+    Instrument,
+    OrderIntent,
+    OrderStatus,
+    Outcome,
+    Trade,
+)
 from features.signals import ADAPTIVE_BOUNDS, SignalParams
 from features.types import Candle, FloatArray
 
@@ -193,6 +209,20 @@ class Desk:
             price=price or intent.reference_price,
             client_order_id=intent.client_order_id,
             reduce_only=intent.reduce_only,
+        )
+
+    def end(
+        self, intent: OrderIntent, status: OrderStatus, after_ms: int, filled: float = 0.0
+    ) -> Outcome:
+        """Tell of the end of an order, so long after the newest close."""
+        return self.do(
+            OrderUpdated(
+                client_order_id=intent.client_order_id,
+                symbol=intent.symbol,
+                status=status,
+                time_ms=self.close_ms + after_ms,
+                filled_quantity=filled,
+            )
         )
 
     def execute(
