@@ -44,7 +44,7 @@ up: $(READY) ## Keep the whole system running (servers, schedule, executor)
 	@$(BIN)/tribar up $(ARGS)
 
 test: $(READY) ## Run the tests (no soak runs)
-	@$(PYTEST) -n 5 --dist loadfile --no-loadscope-reorder -m "not soak" $(ARGS)
+	@$(PYTEST) -n 4 --dist loadfile --no-loadscope-reorder -m "not soak" $(ARGS)
 
 test-fast: $(READY) ## Run the unit tests alone, under a minute
 	@$(PYTEST) -n 2 --dist loadfile -m "not slow and not servers and not soak" $(ARGS)
