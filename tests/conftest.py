@@ -28,21 +28,22 @@ GROUPS: Final = {
     ),
     "one compilation of the kernels": ("tests/features/", "tests/flows/research/"),
 }
-# First what computes all the while, so that no core waits with what waits (the next); then what
-# takes long; the short files end the run together.
+# What takes long begins, and what computes all the while (seeds) is never far from what waits, so
+# that no core waits with it; the short files end the run together.
 FIRST: Final = (
-    "tests/simulation/test_seeds",
+    "tests/simulation/test_seeds.py",
     "tests/e2e/test_demo.py",
     *GROUPS["one MLflow server"],
     "tests/e2e/",
-    *GROUPS["one compilation of the kernels"],
     "tests/executor/test_run.py",
     "tests/executor/test_operation.py",
     "tests/executor/test_universe_run.py",
+    "tests/simulation/test_seeds_later.py",
     "tests/executor/test_secrets.py",
     "tests/executor/test_promotion.py",
     "tests/executor/test_faults.py",
     "tests/executor/test_by_hand.py",
+    *GROUPS["one compilation of the kernels"],
     "tests/flows/test_training_flows.py",
 )
 
