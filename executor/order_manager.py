@@ -111,8 +111,13 @@ class OrderManager:
         """Return how many actions are being carried out."""
         return len(self._tasks)
 
-    def carry_out(self, outcome: Outcome, age_ms: float = 0.0) -> None:
-        """Begin what was decided ``age_ms`` ago: cancels, protections, exits, then entries."""
+    def carry_out(self, outcome: Outcome, decided: float | None = None) -> None:
+        """Begin what was decided (seconds, monotonic): cancels, protections, exits, then entries.
+
+        A moment and not an age: who stands still in between must not make an entry younger.
+        """
+        if decided is None:
+            decided = self._clock.monotonic()
         for cancel in outcome.cancels:
             self._begin(self._repeat("cancel", cancel.client_order_id, self._venue.cancel, cancel))
         for protect in outcome.protections:
@@ -120,11 +125,11 @@ class OrderManager:
             self._newest_stop[protect.symbol] = name
             self._begin(self._repeat("protect", name, self._venue.protect, protect))
         for intent in sorted(outcome.intents, key=lambda i: not i.reduce_only):
-            self._order(intent, age_ms, in_doubt=False)
+            self._order(intent, decided, in_doubt=False)
 
-    def resume(self, intent: OrderIntent, age_ms: float) -> None:
-        """Find out what became of an intent that a former run may have sent ``age_ms`` ago."""
-        self._order(intent, age_ms, in_doubt=True)
+    def resume(self, intent: OrderIntent, decided: float) -> None:
+        """Find out what became of an intent that was decided then, and may have been sent."""
+        self._order(intent, decided, in_doubt=True)
 
     def wants(self, client_order_id: str) -> bool:
         """Say whether an order that is being seen through may still be signed."""
@@ -162,9 +167,8 @@ class OrderManager:
             self._under_way.clear()
             self._report(AllSettled())
 
-    def _order(self, intent: OrderIntent, age_ms: float, *, in_doubt: bool) -> None:
+    def _order(self, intent: OrderIntent, born: float, *, in_doubt: bool) -> None:
         """Begin to see one order through; its age counts from when it was decided."""
-        born = self._clock.monotonic() - age_ms / 1000
         self._under_way[intent.client_order_id] = (intent, born)
         self._begin(self._see_through(intent, born, in_doubt=in_doubt))
 

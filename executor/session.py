@@ -96,7 +96,7 @@ class Session:
         commands = made.make_desk()
         overview.step = "reading commands"
         await commands.catch_up()
-        resume(self._journal, made.orders, self._clock.now_ms())  # what a kill leaves of it
+        resume(self._journal, made.orders, self._clock)  # what a kill leaves of it
         await self._insist("reconciling", self._reconcile)
         self._help(tasks, supervisor, "candles", feed.watch)
         await made.subscribed(made.candles_subscribed)

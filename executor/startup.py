@@ -76,18 +76,20 @@ async def keep_measuring(venue: Venue, clock: Clock) -> None:
             log.warning("clock_not_measured", error=str(error))
 
 
-def resume(journal: Journal, orders: OrderManager, now_ms: int) -> None:
+def resume(journal: Journal, orders: OrderManager, clock: Clock) -> None:
     """Find out what became of what the last process decided and may not have carried out.
 
     Stops are not sent again: whoever held the lease meanwhile may have set a tighter one. The
     reconciliation that follows compares what rests with what is wanted, and sends what is missing.
     """
+    now = clock.monotonic()  # first, so that who stands still in between makes nothing younger
+    now_ms = clock.now_ms()
     for planned in journal.planned():
         action = planned.action
         log.warning("resuming", order=action.client_order_id, symbol=action.symbol)
         match action:
             case OrderIntent():
-                orders.resume(action, max(0, now_ms - planned.recorded_ms))
+                orders.resume(action, now - max(0, now_ms - planned.recorded_ms) / 1000)
             case Protect():
                 journal.done("protect", [action.client_order_id])
             case CancelIntent():

@@ -49,7 +49,7 @@ from executor.venue.streams import (
     Unreadable,
 )
 
-LOST_AGE_MS: Final = 60_000  # older than anything that may still arrive or is still wanted
+LOST_AGE_S: Final = 60.0  # older than anything that may still arrive or is still wanted
 SNAPSHOT_BYTES_A_BAR: Final = 5_000  # a snapshot costs a sync and 1 ms for each 40 kB of it
 SNAPSHOT_BARS_MAX: Final = 32  # what a start may have to decide again
 TURNS_TO_LEAVE: Final = 2  # one in which a request is signed, and one in which aiohttp writes it
@@ -180,11 +180,12 @@ class Trader:
             self._close(close_ms, bars)
 
     def _close(self, close_ms: int, bars: tuple[Bar, ...]) -> None:
+        decided = self._clock.monotonic()  # what stands still after the facts acts on old ones
         event = BarClosed(close_ms=close_ms, bars=bars)
         event = BarClosed(close_ms=close_ms, bars=bars, facts=self._facts(event))
         self._counters.bars += 1
         self._orders.newest_close_ms = close_ms
-        self.apply(event)
+        self.apply(event, decided)
 
     def _fill(self, item: FillReceived) -> None:
         self.generation += 1
@@ -248,18 +249,20 @@ class Trader:
         for key in sorted(self.state.suspicions.keys() - suspected):
             self._missed("the venue holds something else than we know", key.partition(":")[0])
         for order in ended:
-            self._orders.resume(order.intent, LOST_AGE_MS)
+            self._orders.resume(order.intent, self._clock.monotonic() - LOST_AGE_S)
         if not self.reconciled:
             self.reconciled = True
             self._closes()
 
-    def apply(self, event: Event) -> Outcome:
+    def apply(self, event: Event, decided: float | None = None) -> Outcome:
         """Let the core decide, write it down, and only then begin to act.
 
-        Others are told afterwards, and where orders are sent, once these have left.
+        Others are told afterwards, and where orders are sent, once these have left. An entry's age
+        counts from ``decided``: now, or when the facts were taken (seconds, monotonic).
         """
         self._tell()
-        decided = self._clock.monotonic()
+        if decided is None:
+            decided = self._clock.monotonic()
         day = self._new_day(event)
         outcome = step(self.state, event, self._params)
         entry = Entry(
@@ -272,10 +275,10 @@ class Trader:
             equity=self._equity(event),
             day=day,
         )
-        self._journal.record(
-            entry, recorded_ms=self._clock.now_ms(), lease_token=self._lease_token()
-        )
-        self._orders.carry_out(outcome, age_ms=1000 * (self._clock.monotonic() - decided))
+        # When it was decided, for the next process, too; read in this order it is never too young.
+        recorded_ms = self._clock.now_ms() - int(1000 * (self._clock.monotonic() - decided))
+        self._journal.record(entry, recorded_ms=recorded_ms, lease_token=self._lease_token())
+        self._orders.carry_out(outcome, decided)
         self._untold.append((event, outcome))
         if not outcome.intents:
             self._tell()

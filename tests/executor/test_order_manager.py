@@ -109,6 +109,10 @@ class Desk:
     manager: OrderManager
     reports: list[OrderUpdated | ActionDone | AllSettled]
 
+    def since(self, seconds: float) -> float:
+        """Return the moment so long ago."""
+        return self.venue.clock.monotonic() - seconds
+
     async def settle(self) -> list[tuple[OrderStatus, str]]:
         assert await self.manager.wait(5.0)
         return [(r.status, r.reason) for r in self.reports if isinstance(r, OrderUpdated)]
@@ -217,7 +221,7 @@ async def test_what_exists_and_is_not_shown_is_left_to_the_next_look(make: Make)
     desk.manager.carry_out(Outcome(intents=(EXIT,)))
     assert await desk.settle() == [(OrderStatus.UNKNOWN, "timed out")]
     desk.venue.clock.pass_s(1_000.0)
-    desk.manager.resume(EXIT, age_ms=60_000)
+    desk.manager.resume(EXIT, desk.since(60.0))
     assert (await desk.settle())[-1] == (OrderStatus.FILLED, "")
 
 
@@ -255,7 +259,7 @@ async def test_a_rate_limit_is_waited_out_and_the_order_sent_while_it_is_fresh(
 async def test_an_entry_is_wanted_only_while_it_is_seen_through_and_fresh(make: Make) -> None:
     desk = make(timeout(), executes=[True], late_s=2.0)
     assert not desk.manager.wants(ENTRY.client_order_id), "nobody decided it"
-    desk.manager.carry_out(Outcome(intents=(ENTRY, EXIT)), age_ms=29_999)
+    desk.manager.carry_out(Outcome(intents=(ENTRY, EXIT)), desk.since(29.999))
     assert desk.manager.wants(ENTRY.client_order_id)
     desk.venue.clock.pass_s(0.002)
     assert not desk.manager.wants(ENTRY.client_order_id), "it stood still before it was begun"
@@ -280,21 +284,21 @@ async def test_tries_are_bounded(make: Make) -> None:
 async def test_after_a_restart_the_venue_is_asked_first(make: Make) -> None:
     desk = make()
     desk.venue.known_at[ENTRY.client_order_id] = 0.0
-    desk.manager.resume(ENTRY, age_ms=2_000)
+    desk.manager.resume(ENTRY, desk.since(2.0))
     assert await desk.settle() == [(OrderStatus.FILLED, "")]
     assert desk.venue.sent == []
 
 
 async def test_after_a_restart_a_fresh_entry_that_was_never_sent_is_sent(make: Make) -> None:
     desk = make()
-    desk.manager.resume(ENTRY, age_ms=500)
+    desk.manager.resume(ENTRY, desk.since(0.5))
     assert await desk.settle() == [(OrderStatus.ACCEPTED, "")]
     assert desk.venue.sent[0][1] - desk.venue.asked[0] >= 5.0, "a request may still be on its way"
 
 
 async def test_after_a_long_stop_an_entry_is_given_up(make: Make) -> None:
     desk = make()
-    desk.manager.resume(ENTRY, age_ms=31_000)
+    desk.manager.resume(ENTRY, desk.since(31.0))
     assert await desk.settle() == [(OrderStatus.REJECTED, "never_arrived")]
     assert desk.venue.sent == []
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from executor.core.events import BarClosed, FillReceived, VenueOrder, VenueSnapshot
+from executor.core.events import BarClosed, FillReceived, GateFacts, VenueOrder, VenueSnapshot
 from executor.core.types import Fill, FillKind, OrderIntent, OrderStatus
 from executor.counters import Counters
 from executor.journal.store import Journal
@@ -25,14 +25,14 @@ SYMBOL = "BTCUSDT"
 class Rig:
     """A running trader; ``seen`` is what the outside saw, in order."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: FakeClock | None = None) -> None:
         self.seen: list[str] = []
         self.sent: list[OrderIntent] = []
         self.desk = Desk((SYMBOL,))
         self.journal = Journal(folder / "journal.db")
         self.inbox: asyncio.Queue[Item] = asyncio.Queue()
         patience = Patience(recv_window_ms=5_000, query_interval_ms=500, entry_age_ms_max=30_000)
-        clock = FakeClock()
+        self.clock = clock = clock or FakeClock()
         self.trader = Trader(
             state=self.desk.state,
             params=self.desk.params,
@@ -42,12 +42,16 @@ class Rig:
             clock=clock,
             counters=Counters(),
             inbox=self.inbox,
-            facts=lambda event: HEALTHY,
+            facts=self.facts,
             lease_token=lambda: 1,
             after=lambda event, outcome: self.seen.append(f"told {type(event).__name__}"),
             quiet=self.quiet,
             nudge=lambda missed: None,
         )
+
+    def facts(self, event: BarClosed) -> GateFacts:
+        self.clock.now_ms()
+        return HEALTHY
 
     async def quiet(self, close_ms: int) -> None:
         self.seen.append("quiet")
@@ -137,3 +141,48 @@ async def test_an_order_in_doubt_that_rests_is_there(rig: Rig) -> None:
     known = trader.state.order(name)
     assert known is not None
     assert (known.status, known.venue_order_id) == (OrderStatus.ACCEPTED, "v1")
+
+
+FROZEN_S = 23.0
+READINGS = 5
+
+
+class StutteringClock(FakeClock):
+    """Before its reading of this number (0 is the first), the process stands still."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+        self.readings = 0
+
+    def _read(self) -> None:
+        if self.readings == self.number:
+            self.pass_s(FROZEN_S)
+        self.readings += 1
+
+    def monotonic(self) -> float:
+        self._read()
+        return super().monotonic()
+
+    def now_ms(self) -> int:
+        self._read()
+        return super().now_ms()
+
+
+@pytest.mark.parametrize("number", range(1, READINGS))
+async def test_who_stands_still_makes_no_entry_younger(tmp_path: Path, number: int) -> None:
+    """Found by seed 1171: frozen between the decision and its order, it was signed 32 s old."""
+    clock = StutteringClock(-1)
+    rig = Rig(tmp_path, clock)
+    began_ms = clock.now_ms()
+    clock.readings, clock.number = 0, number
+    close_ms = rig.desk.close_ms + INTERVAL_MS
+    rig.trader._close(close_ms, (bar(SYMBOL, close_ms, LONG_ROW, 100.0),))
+    (planned,) = rig.journal.planned()
+    name = planned.action.client_order_id
+    assert planned.recorded_ms <= began_ms, "the next process would take it for younger"
+    stood_still = clock.readings > number
+    clock.pass_s(30.001 - (FROZEN_S if stood_still else 0.0))
+    assert not rig.trader._orders.wants(name)
+    assert clock.readings > number, "it never stood still"
+    await rig.trader._orders.stop()
