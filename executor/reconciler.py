@@ -1,10 +1,10 @@
 """Asks the venue what it holds for us, often enough, and hands the answer to the trader.
 
-Decides when to ask: every 10 s, every 5 s while something may lie open without a proven stop (then,
-and until a start's first answer, it waits for no rate limit), at once when the venue or a lost
-frame gives reason. Never compares and
-never changes anything (`core.step` does). Rule: a query that fails is never taken for an empty
-account; it is asked again, and the age of the last answer is shown until trading stops on it.
+Decides when to ask: every 10 s, every 5 s while something may lie open without a proven stop or
+must go after a kill (then, and until a start's first answer, it waits for no rate limit), at once
+when the venue or a lost frame gives reason. Never compares and never changes anything (`core.step`
+does). Rule: a query that fails is never taken for an empty account; it is asked again, and the age
+of the last answer is shown until trading stops on it.
 """
 
 import asyncio

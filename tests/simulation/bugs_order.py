@@ -235,8 +235,8 @@ def double_exit(patches: Patches) -> None:
 def protections_not_sent(patches: Patches) -> None:
     real = order_manager.OrderManager.carry_out
 
-    def carry_out(self: Any, outcome: Outcome, age_ms: float = 0.0) -> None:
-        real(self, Outcome(intents=outcome.intents, cancels=outcome.cancels), age_ms)
+    def carry_out(self: Any, outcome: Outcome, decided: float | None = None) -> None:
+        real(self, Outcome(intents=outcome.intents, cancels=outcome.cancels), decided)
 
     patches.set(order_manager.OrderManager, "carry_out", carry_out)
 
