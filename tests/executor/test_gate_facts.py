@@ -1,7 +1,8 @@
 """The pre-trade gate is fed with what the process measures: each source, gone bad, stops an entry.
 
 The parts are stand-ins that hold one number each; the facts, the decision core and the gate are the
-real ones. The numbers of the checks are those of the reliability note.
+real ones. The numbers of the checks are those of the reliability note. The reconciler's pace rests
+on the same state: it looks more often while something may lie open without a stop.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from executor.core.contract import Refusal
 from executor.core.events import BarClosed
 from executor.core.model import BarrierSpec
 from executor.core.params import DAY_MS
-from executor.core.state import TradingState
+from executor.core.state import Suspicion, TradingState
 from executor.core.types import Leg, Order, OrderIntent, OrderStatus
 from executor.counters import Counters
 from executor.model_changes import ModelChanges
@@ -67,10 +68,9 @@ class Room:
     def state(self) -> TradingState:
         return self.desk.state
 
-    def decide(self) -> str:
-        """Close a bar with a long signal at the wall time of the close; return the verdict."""
+    def surroundings(self) -> Surroundings:
+        """Return what surrounds the desk, at the moment of the newest close."""
         desk, parts = self.desk, cast("Any", self)
-        desk.close_ms += INTERVAL_MS
         models = ModelChanges(
             parts.loader, *[cast("Any", None)] * 4, inbox=asyncio.Queue(), market_ms=lambda: 0
         )
@@ -87,6 +87,13 @@ class Room:
         )
         trader = cast("Any", SimpleNamespace(state=desk.state))
         around.surround(trader, parts.orders, parts.reconciler, cast("Any", None), models)
+        return around
+
+    def decide(self) -> str:
+        """Close a bar with a long signal at the wall time of the close; return the verdict."""
+        desk = self.desk
+        desk.close_ms += INTERVAL_MS
+        around = self.surroundings()
         shown = replace(bar(BTC, desk.close_ms, self.row), next_open=self.next_open)
         event = BarClosed(close_ms=desk.close_ms, bars=(shown,))
         outcome = desk.do(replace(event, facts=around.facts(event)))
@@ -240,3 +247,51 @@ def test_the_margin_is_the_account_s_and_unknown_where_it_is_kept_by_position() 
 
     assert free_margin(reply("812.5")) == 812.5
     assert free_margin(reply("")) == math.inf
+
+
+def in_flight(room: Room) -> None:
+    room.desk.close({BTC: LONG_ROW})  # the venue has not answered yet
+
+
+def naked(room: Room) -> None:
+    room.desk.enter()
+
+
+def protected(room: Room) -> None:
+    room.desk.enter()
+    held = room.state.ledger.positions
+    held[BTC] = replace(held[BTC], stop_verified=True)
+
+
+def to_go(flag: str, value: object) -> Callable[[Room], None]:
+    def spoil(room: Room) -> None:
+        protected(room)
+        guarded(flag, value)(room)
+
+    return spoil
+
+
+def suspected(room: Room) -> None:
+    protected(room)
+    room.state.suspicions[BTC] = Suspicion(signature="gone", since_ms=START_MS)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "looks"),
+    [
+        pytest.param(lambda _: None, False, id="flat"),
+        pytest.param(in_flight, True, id="an entry may have been executed"),
+        pytest.param(naked, True, id="no stop was seen"),
+        pytest.param(protected, False, id="its stop was seen"),
+        pytest.param(suspected, True, id="a difference counts once it is seen again"),
+        pytest.param(to_go("killed", "asked"), True, id="held after a kill"),
+        pytest.param(to_go("flattening", True), True, id="held after a flatten"),
+        pytest.param(guarded("killed", "asked"), False, id="killed and flat"),
+    ],
+)
+def test_the_venue_is_looked_at_more_often_while_something_may_lie_open(
+    spoil: Callable[[Room], None], *, looks: bool
+) -> None:
+    room = Room()
+    spoil(room)
+    assert room.surroundings().is_at_risk() is looks
