@@ -45,7 +45,7 @@ class OnChange(Outside):
         self._before: dict[str, Held] = {}
         self._accepted: dict[tuple[str, int], str] = {}
         self._prices: dict[str, float] = defaultdict(float)
-        self._decided: dict[str, float] = {}
+        self._decided: dict[tuple[str, str], float] = {}
         self._in_flight: dict[str, tuple[str, float, float]] = {}
         self._largest: dict[str, float] = {}
 
@@ -78,9 +78,12 @@ class OnChange(Outside):
         self._prices[process.name] = max(self._prices[process.name], at)
 
     def decided(self, process: Any, link: str) -> None:
-        """See an entry reach the journal: it was decided on the prices seen by then."""
+        """See an entry reach a journal: it was decided on the prices seen by then.
+
+        Two instances may decide one entry, each by itself: who stands by has another journal.
+        """
         now = self.world.loop.world_time
-        self._decided.setdefault(link, now)
+        self._decided.setdefault((process.host.name_of_journal, link), now)
         named = link.split("-")
         age = now - (int(named[2]) - market.START_MS) / 1000 if len(named) == 4 else 0.0
         if process.host.clock_step_ms:
@@ -202,7 +205,7 @@ class OnChange(Outside):
         notionals = self._notionals(self._before)
         notionals[symbol] = notionals.get(symbol, 0.0) + number(values["qty"]) * price
         self._judge_exposure(notionals, symbol, link, "EXPOSURE")
-        since = now - self._decided.get(link, now)
+        since = now - self._decided.get((request.process.host.name_of_journal, link), now)
         if since > ENTRY_AGE_S:
             self.bad("STALE_ENTRY", f"{link} is accepted {since:.1f} s after it was decided")
         since -= now - (request.signed_ms - market.START_MS) / 1000
