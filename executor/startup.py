@@ -19,7 +19,7 @@ from executor.order_manager import OrderManager
 from executor.venue.adapter import Venue
 
 RETRY_FIRST_S: Final = 0.5
-RETRY_MOST_S: Final = 15.0
+RETRY_MOST_S: Final = 5.0  # as often as what lies open without a stop is looked at
 CLOCK_CHECK_S: Final = 60.0
 
 log = structlog.get_logger("startup")

@@ -51,10 +51,10 @@ GROUPS: Final[Mapping[str, str]] = {
     "protect": EXITS,
     "order_query": EXITS,  # whether an order in doubt arrived decides about an exit as well
     "time": EXITS,  # without it nothing can be signed
+    "markets": EXITS,  # a start asks for them first, and something may lie open without a stop
     "kline": MARKET,
     "funding": MARKET,
     "tickers": MARKET,
-    "markets": MARKET,
 }
 
 log = structlog.get_logger("calls")

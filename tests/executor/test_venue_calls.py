@@ -99,6 +99,18 @@ async def test_queries_come_back_sooner_and_a_person_closes_everything() -> None
     assert await calls.query("wallet", Endpoint()) == "well"
 
 
+async def test_what_a_start_asks_for_first_is_never_left_alone() -> None:
+    """Nothing is protected before the markets and the time are known, whatever failed so far."""
+    calls = Calls(_nothing, FakeClock(), FAST)
+    for label in ("markets", "time", "kline"):
+        with pytest.raises(RetryableError):
+            await calls.query(label, Endpoint(*down(9)))
+    with pytest.raises(BreakerOpenError):
+        await calls.query("kline", Endpoint())
+    for label in ("markets", "time"):
+        assert await calls.query(label, Endpoint()) == "well"
+
+
 @pytest.mark.parametrize("well", [True, False])
 async def test_queries_of_one_group_wait_for_the_one_that_tries(well: bool) -> None:
     """A start asks for many symbols in one group of tasks: the first refusal would end them all."""
