@@ -194,9 +194,6 @@ class Trader:
             return
         self._counters.fills += 1
         outcome = self.apply(item)
-        order = self.state.order(item.fill.client_order_id)
-        if order is not None and not is_active(order):  # its end may never be told otherwise
-            self._journal.done("order", [item.fill.client_order_id])
         stopped = item.fill.kind is FillKind.STOP  # in part, perhaps: the rest is unprotected
         if stopped or any(n.code is NoticeCode.UNKNOWN_FILL for n in outcome.notices):
             self._nudge(False)
@@ -271,6 +268,7 @@ class Trader:
             body=write_event(event),
             outcome=outcome,
             fill=event.fill if isinstance(event, FillReceived) else None,
+            ended=self._ended_by(event),
             order=event if isinstance(event, OrderUpdated) else None,
             equity=self._equity(event),
             day=day,
@@ -296,6 +294,12 @@ class Trader:
         self._journal.save_snapshot(text)
         self._saved_bars = self.state.bars_processed
         return len(text)
+
+    def _ended_by(self, event: Event) -> str:
+        """Return which order's last execution this is, "" for none: its end may be told by none."""
+        name = event.fill.client_order_id if isinstance(event, FillReceived) else ""
+        order = self.state.order(name) if name else None
+        return name if order is not None and not is_active(order) else ""
 
     def _equity(self, event: Event) -> tuple[int, float, float] | None:
         if not isinstance(event, BarClosed):

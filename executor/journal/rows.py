@@ -40,6 +40,7 @@ KINDS: Final[dict[str, type[Any]]] = {
 class Entry:
     """One event with all that goes into the same transaction.
 
+    ``ended`` names the order that ``fill`` ended: no other word on it may ever come.
     ``day`` (YYYY-MM-DD) is set where it is the first close of a day: the state kept last then
     becomes the one from which that day can be derived again.
     """
@@ -49,6 +50,7 @@ class Entry:
     body: str
     outcome: Outcome
     fill: Fill | None = None
+    ended: str = ""
     order: OrderUpdated | None = None
     equity: tuple[int, float, float] | None = None
     day: str | None = None
@@ -74,6 +76,8 @@ def insert_entry(
     _insert_records(db, seq, outcome.decisions, outcome.trades, outcome.notices)
     if entry.fill is not None:
         _insert_fill(db, seq, entry.fill)
+    if entry.ended:
+        _settle(db, entry.ended)
     if entry.order is not None:
         _insert_order(db, seq, entry.order)
     if entry.equity is not None:
@@ -115,10 +119,15 @@ def _insert_order(db: sqlite3.Connection, seq: int, order: OrderUpdated) -> None
         (seq, order.client_order_id, order.status, encode(order)),
     )
     if order.status not in UNSETTLED:
-        db.execute(
-            "UPDATE intents SET state = ? WHERE kind = 'order' AND client_order_id = ?",
-            (DONE, order.client_order_id),
-        )
+        _settle(db, order.client_order_id)
+
+
+def _settle(db: sqlite3.Connection, client_order_id: str) -> None:
+    """Write that an order is as it will be: the next process need not ask what became of it."""
+    db.execute(
+        "UPDATE intents SET state = ? WHERE kind = 'order' AND client_order_id = ?",
+        (DONE, client_order_id),
+    )
 
 
 def _insert_fill(db: sqlite3.Connection, seq: int, fill: Fill) -> None:

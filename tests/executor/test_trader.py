@@ -96,8 +96,13 @@ async def test_an_order_leaves_before_anybody_is_told(rig: Rig) -> None:
 
 
 async def test_what_its_executions_ended_is_no_longer_planned(rig: Rig) -> None:
-    """Found by seed 58: no frame told of the order, and it stayed planned for ever."""
+    """Found by seed 58: no frame told of the order, and it stayed planned for ever.
+
+    In one transaction: who died between two was told by the core that the order had ended, and by
+    the venue, whose reads lagged, nothing (seed 3816).
+    """
     intent = await rig.enter()
+    rig.journal.done = cast("Any", None)  # nothing is written a moment later
     for number, share in enumerate((0.5, 0.5)):
         names = [row.action.client_order_id for row in rig.journal.planned()]
         assert intent.client_order_id in names
