@@ -52,7 +52,7 @@ class AtRest(OverTime):
             self.bad("UNRESOLVED", f"{kind} {name} is still planned")
         self._orphans(leader)
         self._words(leader, journal)
-        behind = self.world.venue.parts.mover.close_ms - self.newest_close(leader.host.journal)
+        behind = self.behind_ms(leader)
         if behind > 2 * market.INTERVAL_MS:
             self.bad("DEAF", f"the last close it knows is {behind // 1000} s old")
 

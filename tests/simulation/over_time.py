@@ -70,22 +70,26 @@ class OverTime(OnChange):
 
     def _look_at_bars(self, leader: Any) -> None:
         """The leader hears of every close and writes it down."""
-        newest = self.newest_close(leader.host.journal)
-        behind = self.world.venue.parts.mover.close_ms - newest
-        since = max(leader.started_at, self._held_since[leader.name])
-        is_new = newest == 0 and self.world.loop.time() - since < 2.0 * BAR_S
-        if behind < market.INTERVAL_MS or is_new:  # the first close of a new journal is history
+        if self.behind_ms(leader) < market.INTERVAL_MS:
             self._deaf_s = 0.0
             return
         self._deaf_s += 10.0
         if self._deaf_s > HEAR_S:
-            self.bad("DEAF", f"the last close it knows is {behind // 1000} s old")
+            behind_s = self.behind_ms(leader) // 1000
+            self.bad("DEAF", f"the last close it knows is {behind_s} s old")
             self._deaf_s = 0.0
 
-    def newest_close(self, path: Any) -> int:
-        """Return the newest close in a journal."""
+    def behind_ms(self, leader: Any) -> int:
+        """Return how old the newest close is that the leader wrote down.
+
+        What closed before it led is history to a new journal: 0 until it can have heard of one.
+        """
         query = "SELECT MAX(market_ms) FROM events WHERE kind = 'BarClosed'"
-        return int(self.reader(path).execute(query).fetchone()[0] or 0)
+        newest = int(self.reader(leader.host.journal).execute(query).fetchone()[0] or 0)
+        since = max(leader.started_at, self._held_since[leader.name])
+        if newest == 0 and self.world.loop.time() - since < 2.0 * BAR_S:
+            return 0
+        return int(self.world.venue.parts.mover.close_ms - newest)
 
     def _command_is_old(self, now: float) -> bool:
         if self.command == "flatten" and self._flattened_at == self.commanded_at[0]:
