@@ -29,9 +29,9 @@ $(VENV)/.installed: requirements/bootstrap.lock requirements/pipeline.lock pypro
 
 $(LEAN)/.installed: $(VENV)/.installed requirements/executor.lock
 	@echo "[setup] executor environment ($(LEAN))"
-	@test -x $(LEAN)/bin/python || $(BIN)/python -m venv $(LEAN)
+	@test -x $(LEAN)/bin/python || $(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LEAN)
 	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(LEAN)/bin/python --require-hashes requirements/executor.lock \
-	  || $(LEAN)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/executor.lock
+	  || $(BIN)/python -m pip --python $(LEAN)/bin/python install --quiet --disable-pip-version-check --require-hashes -r requirements/executor.lock
 	@$(BIN)/uv pip install --quiet --python $(LEAN)/bin/python --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 	@touch $@
 
