@@ -94,8 +94,8 @@ for _name, _place, _group, _line in COMMANDS:
 
 def main() -> NoReturn:
     """Run the command of the command line and exit with its code."""
-    signal.signal(signal.SIGTERM, _end)
-    signal.signal(signal.SIGHUP, _end)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -118,8 +118,6 @@ def run(arguments: Sequence[str]) -> int:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}:
             raise
         return _told(told, f"{error.strerror}: {error.filename}; nothing was lost, try again", 1)
-    except KeyboardInterrupt:
-        return _told(told, "interrupted", 130)
     return code if isinstance(code, int) else 0
 
 
@@ -133,7 +131,11 @@ def _escaped(text: str) -> str:
 
 
 def _end(number: int, _frame: object) -> NoReturn:
-    """End in order on a polite signal: every open context is left on the way."""
+    """End in order on a polite signal: every open context is left on the way.
+
+    Ctrl-C too: under `python -m`, CPython remembers a KeyboardInterrupt that left an `exec` of
+    text (so imports make classes) and ends by the signal, however it was caught.
+    """
     raise SystemExit(128 + number)
 
 

@@ -1,6 +1,7 @@
 """The `tribar` command: quick to help, one line and the right code for bad input."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -249,3 +250,31 @@ def test_a_signal_in_the_middle_stops_everything(
     assert process.returncode == code
     assert b"Traceback" not in error
     assert records(tmp_path / "data" / "run") == []
+
+
+CAUGHT_IN_A_STRING = """
+import sys
+from flows import cli
+
+@cli.app.command
+def caught():
+    exec("import os, signal; os.kill(os.getpid(), signal.SIGINT); import time; time.sleep(60)")
+
+sys.argv = ["tribar", "caught"]
+cli.main()
+"""
+
+
+def test_an_interrupt_ends_with_its_code_wherever_it_strikes(tmp_path: Path) -> None:
+    """CPython ends `python -m` by the signal once a KeyboardInterrupt left an `exec` of text.
+
+    Even one that is caught later: so ended `up`, one time in 45, while a library that makes its
+    classes from text was imported.
+    """
+    (tmp_path / "caught.py").write_text(CAUGHT_IN_A_STRING, encoding="utf-8")
+    environment = process_environment() | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-m", "caught"]
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (130, b"")
