@@ -45,8 +45,20 @@ def reconcile(
     for key in [key for key in state.suspicions if key not in seen]:
         del state.suspicions[key]
     _balance(state, snapshot, params, draft)
+    _end_flattening(state, snapshot, params)
     state.reconciled_ms = snapshot.time_ms
     return trades
+
+
+def _end_flattening(state: TradingState, snapshot: VenueSnapshot, params: Params) -> None:
+    """End a flattening where the venue shows nothing either.
+
+    Our own word does not do: a start obeys a flatten before it knows what is held.
+    """
+    least = params.reconcile.quantity_tolerance
+    held = any(position.quantity > least for position in snapshot.positions)
+    if not (held or state.ledger.positions or state.active):
+        state.guard.flattening = False
 
 
 def _counts(

@@ -79,8 +79,6 @@ def react(state: TradingState, event: Event, params: Params) -> Outcome:
             _keep_flat(state, event.now_ms, draft)
         case _:
             assert_never(event)
-    if state.guard.flattening:
-        state.guard.flattening = bool(state.ledger.positions or state.active)
     return draft.finish()
 
 

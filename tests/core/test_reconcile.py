@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from executor.core.contract import ExitReason, NoticeCode
-from executor.core.events import VenueOrder, VenuePosition, VenueSnapshot
+from executor.core.events import Command, Tick, VenueOrder, VenuePosition, VenueSnapshot
 from executor.core.params import Reconcile
 from executor.core.reconcile import Action, differences, shown, unseen
 from executor.core.state import save
@@ -108,6 +108,16 @@ def test_later_a_difference_must_be_seen_twice() -> None:
     assert codes(desk.do(snapshot(10_000, HELD))) == []
     assert codes(desk.do(snapshot(14_999, HELD))) == []
     assert codes(desk.do(snapshot(15_000, HELD))) == [NoticeCode.ADOPTED]
+
+
+def test_a_flatten_waits_for_what_only_the_venue_shows() -> None:
+    desk = reconciled()
+    desk.do(Command(name="flatten", time_ms=5_000))
+    desk.do(snapshot(10_000, HELD))  # to be seen once more before it counts
+    assert desk.state.guard.flattening
+    desk.do(snapshot(15_000, HELD))
+    (exit_,) = desk.do(Tick(now_ms=15_001)).intents
+    assert (exit_.quantity, exit_.reduce_only, exit_.reason) == (2.0, True, ExitReason.FLATTEN)
 
 
 def test_a_difference_that_went_away_is_forgotten() -> None:

@@ -14,11 +14,12 @@ from executor.core.events import (
     ModelSwapped,
     OrderUpdated,
     Tick,
+    VenueSnapshot,
 )
 from executor.core.model import SymbolCoverage
 from executor.core.params import Guard, Limits, Selector, Session, Sizing
 from executor.core.state import restore, save
-from executor.core.types import FillKind, OrderStatus
+from executor.core.types import FillKind, Leg, OrderStatus
 from features.errors import InputError
 from features.exit_plan import ExitPlan
 from tests.support.trading import (
@@ -397,9 +398,24 @@ def test_a_flatten_goes_on_until_all_is_flat_and_then_no_longer() -> None:
     (third,) = desk.do(Tick(now_ms=desk.close_ms + 3_000)).intents
     desk.fill(third)
     desk.close()
+    assert desk.state.guard.flattening, "until the venue says it, too"
+    time_ms = desk.close_ms + 5_000
+    desk.do(VenueSnapshot(time_ms=time_ms, wallet_balance=10_000.0, positions=(), orders=()))
     assert not desk.state.guard.flattening
     desk.execute(symbol=BTC, side=1, quantity=1.0, price=100.0)
     assert desk.do(Tick(now_ms=desk.close_ms + 6_000)).intents == (), "opened by hand, later"
+
+
+@pytest.mark.parametrize("name", ["kill", "flatten"])
+def test_what_a_start_learns_of_after_a_kill_or_a_flatten_goes_as_well(name: str) -> None:
+    """A start obeys before it knows what is held: the last process held it in its own journal."""
+    desk = Desk()
+    assert desk.do(Command(name=name, time_ms=desk.close_ms + 5)).intents == ()
+    assert desk.state.guard.flattening
+    desk.execute(symbol=BTC, side=1, quantity=2.0, price=100.0)
+    (exit_,) = desk.state.active.values()
+    assert (exit_.intent.leg, exit_.intent.side, exit_.intent.quantity) == (Leg.KILL, -1, 2.0)
+    assert exit_.intent.reduce_only
 
 
 def test_a_kill_asks_again_when_its_exit_came_to_nothing() -> None:
