@@ -18,8 +18,28 @@ from rich.table import Table
 from features.errors import InputError
 from flows.settings_source import extend_environment, process_environment
 
+
+def _takes_a_file(_hint: object, file: Path | None) -> None:
+    """Refuse, before the work begins, a file that could not be written once it is done."""
+    if file is None:
+        return
+    is_new = not file.exists()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.open("ab").close()
+        if is_new:
+            file.unlink()
+    except OSError as error:
+        raise ValueError(f"cannot write {file}: {error.strerror}") from None
+
+
 JsonFile = Annotated[
-    Path | None, Parameter(name="--json", help="Write what was found to this file, for machines.")
+    Path | None,
+    Parameter(
+        name="--json",
+        help="Write what was found to this file, for machines.",
+        validator=_takes_a_file,
+    ),
 ]
 Symbols = Annotated[
     tuple[str, ...] | None,

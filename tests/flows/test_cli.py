@@ -198,6 +198,13 @@ def test_a_json_file_that_cannot_be_written_is_said(
 ) -> None:
     (home / "taken").write_text("a file")
     assert "cannot write" in refused(["status", "--json", str(home / "taken" / "x.json")], capsys)
+    nowhere = ["demo", "--market", "replay:/nowhere", "--json"]
+    said = refused([*nowhere, str(home / "taken" / "x.json")], capsys)
+    assert "cannot write" in said, "before the work that it is written after"
+    assert "/nowhere" in refused([*nowhere, str(home / "new.json")], capsys)
+    assert "/nowhere" in refused([*nowhere, str(home / "taken")], capsys)
+    assert not (home / "new.json").exists()
+    assert (home / "taken").read_text() == "a file"
 
 
 def test_doctor_gives_the_next_step_for_every_problem(
