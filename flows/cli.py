@@ -33,6 +33,7 @@ Every setting is in configs/flows.toml, and as `TRIBAR_<SECTION>__<KEY>` in the 
 Each command explains itself: `tribar retrain --help`. `--json FILE` writes what a command found."""
 
 START: Final = Group("Start here", sort_key=1)
+INSIST_S: Final = 1.0  # so long after a signal it is raised once more where it was lost
 DATA: Final = Group("Data", sort_key=2)
 MODELS: Final = Group("Models", sort_key=3)
 COMMANDS: Final = (
@@ -96,7 +97,10 @@ def main() -> NoReturn:
     """Run the command of the command line and exit with its code."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
-    sys.exit(run(sys.argv[1:]))
+    try:
+        sys.exit(run(sys.argv[1:]))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -130,13 +134,37 @@ def _escaped(text: str) -> str:
     return text.replace("[", r"\[")
 
 
+class _Ended(SystemExit):
+    """The end that a polite signal asked for."""
+
+
 def _end(number: int, _frame: object) -> NoReturn:
     """End in order on a polite signal: every open context is left on the way.
 
     Ctrl-C too: under `python -m`, CPython remembers a KeyboardInterrupt that left an `exec` of
     text (so imports make classes) and ends by the signal, however it was caught.
     """
-    raise SystemExit(128 + number)
+    ended = _Ended(128 + number)
+
+    def insist(_number: int, _frame: object) -> None:
+        if not _is_handled(ended):
+            raise ended
+
+    signal.signal(signal.SIGALRM, insist)
+    signal.setitimer(signal.ITIMER_REAL, INSIST_S, INSIST_S)
+    raise ended
+
+
+def _is_handled(ended: _Ended) -> bool:
+    """Say whether contexts are being left for it now.
+
+    Whatever a signal raises is lost where it strikes in a `__del__`, a weak reference's callback
+    or a bare `except:` of a library: who pressed Ctrl-C would be waiting for ever.
+    """
+    error = sys.exc_info()[1]
+    while error is not None and error is not ended:
+        error = error.__context__
+    return error is ended
 
 
 if __name__ == "__main__":

@@ -259,17 +259,45 @@ def test_a_signal_in_the_middle_stops_everything(
     assert records(tmp_path / "data" / "run") == []
 
 
-CAUGHT_IN_A_STRING = """
-import sys
+CAUGHT = """
+import os, signal, sys, time
 from flows import cli
 
-@cli.app.command
-def caught():
-    exec("import os, signal; os.kill(os.getpid(), signal.SIGINT); import time; time.sleep(60)")
+class Deaf:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
 
-sys.argv = ["tribar", "caught"]
+@cli.app.command
+def caught(where, /):
+    if where == "string":
+        exec("os.kill(os.getpid(), signal.SIGINT); time.sleep(60)")
+    elif where == "deaf":
+        Deaf()
+        time.sleep(60)
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    finally:
+        try:
+            time.sleep(2.5)
+            raise ValueError
+        except ValueError:
+            time.sleep(1.5)
+        print("all is put away")
+
 cli.main()
 """
+
+
+def caught(folder: Path, where: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a command in which the signal strikes there."""
+    (folder / "caught.py").write_text(CAUGHT, encoding="utf-8")
+    environment = process_environment() | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-m", "caught", "caught", where]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, timeout=30, check=False
+    )
 
 
 def test_an_interrupt_ends_with_its_code_wherever_it_strikes(tmp_path: Path) -> None:
@@ -278,10 +306,17 @@ def test_an_interrupt_ends_with_its_code_wherever_it_strikes(tmp_path: Path) -> 
     Even one that is caught later: so ended `up`, one time in 45, while a library that makes its
     classes from text was imported.
     """
-    (tmp_path / "caught.py").write_text(CAUGHT_IN_A_STRING, encoding="utf-8")
-    environment = process_environment() | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-    command = [sys.executable, "-m", "caught"]
-    ended = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, timeout=60, check=False
-    )
+    ended = caught(tmp_path, "string")
     assert (ended.returncode, ended.stderr) == (130, b"")
+
+
+def test_a_signal_that_a_library_swallowed_ends_it_all_the_same(tmp_path: Path) -> None:
+    ended = caught(tmp_path, "deaf")
+    assert b"Exception ignored in" in ended.stderr, "the first was lost"
+    assert ended.returncode == 130
+
+
+@pytest.mark.slow
+def test_who_is_putting_away_is_left_to_it(tmp_path: Path) -> None:
+    ended = caught(tmp_path, "cleaning")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (143, b"all is put away\n", b"")
