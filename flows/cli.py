@@ -32,8 +32,8 @@ Prefect UI or by `tribar retrain`; a model is promoted in the MLflow UI or by `t
 Every setting is in configs/flows.toml, and as `TRIBAR_<SECTION>__<KEY>` in the environment.
 Each command explains itself: `tribar retrain --help`. `--json FILE` writes what a command found."""
 
-START: Final = Group("Start here", sort_key=1)
 INSIST_S: Final = 1.0  # so long after a signal it is raised once more where it was lost
+START: Final = Group("Start here", sort_key=1)
 DATA: Final = Group("Data", sort_key=2)
 MODELS: Final = Group("Models", sort_key=3)
 COMMANDS: Final = (

@@ -1,9 +1,9 @@
 """Bringing the ledger in line with the venue.
 
-Decides how each difference of ``core.reconcile`` is carried into the state, and when a difference
-counts. Never guesses: a difference must be seen twice, ``grace_ms`` apart and with nothing of ours
-in flight on the symbol, unless this is the first snapshot after a start. Rule: a snapshot that
-shows nothing new changes nothing that a decision looks at.
+Decides how each difference of ``core.reconcile`` is carried into the state, when a difference
+counts, and when a flattening is over. Never guesses: a difference must be seen twice, ``grace_ms``
+apart and with nothing of ours in flight on the symbol, unless this is the first snapshot after a
+start. Rule: a snapshot that shows nothing new changes nothing that a decision looks at.
 """
 
 from dataclasses import replace

@@ -21,7 +21,7 @@ from flows.settings_source import extend_environment, process_environment
 
 def _takes_a_file(_hint: object, file: Path | None) -> None:
     """Refuse, before the work begins, a file that could not be written once it is done."""
-    if file is None:
+    if file is None or file.is_fifo():  # who reads a pipe would take a trial for the end
         return
     is_new = not file.exists()
     try:

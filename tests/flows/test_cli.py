@@ -203,6 +203,8 @@ def test_a_json_file_that_cannot_be_written_is_said(
     assert "cannot write" in said, "before the work that it is written after"
     assert "/nowhere" in refused([*nowhere, str(home / "new.json")], capsys)
     assert "/nowhere" in refused([*nowhere, str(home / "taken")], capsys)
+    os.mkfifo(home / "pipe")
+    assert "/nowhere" in refused([*nowhere, str(home / "pipe")], capsys), "a pipe is not tried"
     assert not (home / "new.json").exists()
     assert (home / "taken").read_text() == "a file"
 
