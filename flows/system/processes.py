@@ -12,16 +12,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Final, Self
 
 import psutil
 
 from features.errors import InputError
+from flows.clock import monotonic_s
 from flows.system.watchdog import GRACE_S, end_tree
 
 HOST: Final = "127.0.0.1"
 LOG_BYTES_MAX: Final = 10_000_000
 LOG_LINES_SHOWN: Final = 5
+LOOK_S: Final = 0.05
 
 
 class ProgramError(RuntimeError):
@@ -38,6 +41,7 @@ class Record:
     watchdog_created: float
     child: int
     child_created: float
+    ending: bool = False
 
     @property
     def is_running(self) -> bool:
@@ -138,8 +142,15 @@ def spawn(
 
 
 def running(run: Path, name: str) -> Record | None:
-    """Return the record of the program ``name`` where one runs; end what is left of a dead one."""
+    """Return the record of the program ``name`` where one runs; end what is left of a dead one.
+
+    One that is being ended is waited for: its owner was killed a moment ago.
+    """
     record = _read(run / f"{name}.json")
+    pause, until_s = Event(), monotonic_s() + GRACE_S + 10.0
+    while record is not None and record.ending and record.is_running and monotonic_s() < until_s:
+        pause.wait(LOOK_S)
+        record = _read(run / f"{name}.json")
     if record is None or record.is_running:
         return record
     if not psutil.pid_exists(record.child) or _is_alive(record.child, record.child_created):

@@ -8,6 +8,7 @@ nothing. Rule: it must outlive any way to die of its owner, so it imports little
 """
 
 import argparse
+import contextlib
 import ctypes
 import json
 import os
@@ -15,6 +16,7 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -56,8 +58,11 @@ def watch(name: str, url: str, record: Path, log: Path, command: list[str]) -> i
             process_group=0,
             preexec_fn=_die_with_parent if ON_LINUX else None,  # noqa: PLW1509 - one thread here
         )
-    _write_record(record, name, url, child.pid)
+    who = _who(name, url, child.pid)
+    _write_record(record, who)
     code = _wait(child, wake_read)
+    with contextlib.suppress(OSError):  # a full disk keeps nothing running
+        _write_record(record, {**who, "ending": True})
     end_tree(child.pid, GRACE_S, psutil.Process())
     record.unlink(missing_ok=True)
     return code
@@ -121,9 +126,9 @@ def _send(process: psutil.Process, number: signal.Signals) -> None:
         return
 
 
-def _write_record(path: Path, name: str, url: str, child: int) -> None:
-    """Write who runs what, so that the next start can end what a crash left behind."""
-    record = {
+def _who(name: str, url: str, child: int) -> dict[str, str | int | float]:
+    """Return who runs what."""
+    return {
         "name": name,
         "url": url,
         "watchdog": os.getpid(),
@@ -131,6 +136,10 @@ def _write_record(path: Path, name: str, url: str, child: int) -> None:
         "child": child,
         "child_created": psutil.Process(child).create_time(),
     }
+
+
+def _write_record(path: Path, record: Mapping[str, str | int | float]) -> None:
+    """Write it down, so that the next start can end what a crash left, or wait for its end."""
     partial = path.with_suffix(f".{os.getpid()}")
     partial.write_text(json.dumps(record), encoding="utf-8")
     partial.replace(path)

@@ -200,6 +200,22 @@ def test_the_same_program_is_not_started_twice(tmp_path: Path) -> None:
             start(tmp_path, SLEEPER)
 
 
+def test_who_starts_again_at_once_after_a_kill_waits_for_the_end_of_the_old_one(
+    tmp_path: Path,
+) -> None:
+    slow = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: time.sleep(2) or exit())"
+    killed = start(tmp_path, f"{slow}; print('up', flush=True); time.sleep(600)")
+    until(lambda: "up" in killed.output())
+    record = running(tmp_path / "run", "sleeper")
+    assert record is not None
+    killed.let_go()  # what the kill of an owner does
+    until(lambda: '"ending": true' in (tmp_path / "run" / "sleeper.json").read_text())
+    assert alive(record.child)
+    with start(tmp_path, SLEEPER):
+        assert not alive(record.child)
+    killed.stop()
+
+
 def test_a_long_log_is_put_aside(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "sleeper.log").write_bytes(b"x" * 10_000_001)
